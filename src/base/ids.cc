@@ -1,0 +1,74 @@
+#include "base/ids.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/bytes.h"
+
+namespace perdure {
+namespace {
+
+constexpr std::string_view kSessionPrefix = "sess_";
+constexpr std::size_t kSessionRandom = 26;
+constexpr std::size_t kTagLength = 12;
+
+std::string_view tag_of(const SessionId& session) {
+  std::string_view id = session.value;
+  if (id.starts_with(kSessionPrefix)) id.remove_prefix(kSessionPrefix.size());
+  return id.substr(0, kTagLength);
+}
+
+template <class Number>
+bool read_hex(std::string_view text, Number& out) {
+  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out, 16);
+  return ec == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+SessionId new_session_id(Env& env) {
+  return {std::string(kSessionPrefix) + env.random_token(kSessionRandom)};
+}
+
+SessionId derive_session_id(const ProjectId& project, std::string_view idempotency_key) {
+  std::string input = "session\n" + project.value + '\n' + std::string(idempotency_key);
+  return {std::string(kSessionPrefix) +
+          to_base32(as_view(sha256(input))).substr(0, kSessionRandom)};
+}
+
+bool is_session_id(std::string_view text) {
+  if (!text.starts_with(kSessionPrefix) || text.size() != kSessionPrefix.size() + kSessionRandom)
+    return false;
+  return text.find_first_not_of("0123456789abcdefghijklmnopqrstuv", kSessionPrefix.size()) ==
+         std::string_view::npos;
+}
+
+std::string local_id(std::string_view prefix, const SessionId& session, Place place) {
+  return fmt::format("{}_{}{:08x}{:04x}", prefix, tag_of(session), place.seq, place.sub);
+}
+
+std::optional<Place> parse_local_id(std::string_view text, std::string_view prefix,
+                                    const SessionId& session) {
+  std::string_view tag = tag_of(session);
+  if (text.size() != prefix.size() + 1 + tag.size() + 12 || !text.starts_with(prefix) ||
+      text[prefix.size()] != '_' || text.substr(prefix.size() + 1, tag.size()) != tag)
+    return std::nullopt;
+  std::string_view digits = text.substr(prefix.size() + 1 + tag.size());
+  if (digits.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  Place place;
+  if (!read_hex(digits.substr(0, 8), place.seq) || !read_hex(digits.substr(8), place.sub))
+    return std::nullopt;
+  return place;
+}
+
+std::string_view prefix_of(std::string_view id) {
+  std::size_t cut = id.find('_');
+  return cut == std::string_view::npos ? std::string_view() : id.substr(0, cut);
+}
+
+std::string new_id(std::string_view prefix, Env& env) {
+  return std::string(prefix) + '_' + env.random_token(24);
+}
+
+}  // namespace perdure

@@ -1,0 +1,270 @@
+// The journal: one append-only log per session, the one source of truth.
+//
+// `append` is one transaction. It adds entries at head + 1 …, moves the head, and writes with them
+// everything that must not come apart from them: open effects, timers, outbox rows, the result kept
+// for an idempotency key. It is guarded by *epoch and head*: a writer whose view is old gets kFenced,
+// drops its state and goes; nothing of its append is written. What comes back is a `Committed`
+// receipt, which only a store can make. Replies, published events and started effects take one as an
+// argument, so acknowledging something that is not on disk does not compile.
+//
+// Three stores implement the interface: SQLite (embedded), PostgreSQL (clusters), memory (for what
+// must leave nothing on disk, and for fast tests). All are called from the loop and resume there.
+// A store that cannot promise durability any more (a failed fsync) ends the process; a full disk is
+// kUnavailable for new work and passes by itself.
+//
+// Sessions are logs, resources are rows: what is not a session's history (keys, agents, vaults …)
+// is kept as versioned rows, at the end of this file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/task.h"
+#include "base/error.h"
+#include "base/ids.h"
+
+namespace perdure::journal {
+
+using async::Task;
+
+/// What an entry is. Numbers and bodies are specified in docs/formats/journal.md and never reused.
+using Kind = std::uint16_t;
+
+struct EntryDraft {
+  Kind kind = 0;
+  std::string body;  ///< JSON text, self-describing, with a member "v"
+};
+
+struct Entry {
+  std::uint64_t seq = 0;  ///< from 1; never reused; gaps are allowed
+  Kind kind = 0;
+  std::uint64_t epoch = 0;
+  UnixMillis time = 0;
+  std::uint32_t key_id = 0;  ///< 0: the body is plain; others name an encryption key
+  std::string body;
+};
+
+/// Proof that an append is durable. Only stores make one.
+class Committed {
+ public:
+  std::uint64_t first_seq() const { return first_; }
+  std::uint64_t head() const { return head_; }
+  UnixMillis time() const { return time_; }
+  std::uint64_t epoch() const { return epoch_; }
+
+ private:
+  friend class JournalStore;
+  Committed(std::uint64_t first, std::uint64_t head, std::uint64_t epoch, UnixMillis time)
+      : first_(first), head_(head), epoch_(epoch), time_(time) {}
+  std::uint64_t first_, head_, epoch_;
+  UnixMillis time_;
+};
+
+enum class EffectState : std::uint8_t { kOpen = 0, kUnknown = 1 };
+
+/// An effect between its intent and its result; closed effects have no row.
+struct EffectRow {
+  std::string call_id;
+  std::uint64_t intent_seq = 0;  ///< 0 in an append: the first entry of this append
+  std::string repeat_class;      ///< "pure", "repeatable", "keyed", "transactional", "opaque"
+  std::string idempotency_key;
+  EffectState state = EffectState::kOpen;
+};
+
+/// A durable alarm. (session, id) is unique; setting it again moves it.
+struct TimerRow {
+  std::string id;
+  UnixMillis due = 0;
+  std::string body;
+};
+
+struct DueTimer {
+  SessionKey key;
+  TimerRow timer;
+};
+
+/// A message for another system, sent at least once after the commit.
+struct OutboxRow {
+  std::uint64_t id = 0;  ///< given by the store
+  std::string target;
+  std::string body;
+};
+
+/// Whose key it is. Two callers never see each other's.
+struct IdempotencyScope {
+  ProjectId project;
+  std::string principal;
+  std::string route;  ///< "POST /v1/agents/sessions"
+  std::string key;    ///< 1 to 256 bytes, as the caller sent it
+  auto operator<=>(const IdempotencyScope&) const = default;
+};
+
+struct IdempotencyRecord {
+  IdempotencyScope scope;
+  std::string request_hash;  ///< of the canonical request; another one under this key is a conflict
+  int status = 0;            ///< HTTP status of the stored answer
+  std::string body;          ///< the stored answer, at most limits.h kMaxStoredAnswer
+  std::string session;       ///< the session it created or touched, for rejoining its stream
+  UnixMillis expires = 0;
+};
+
+/// A stored fold: rebuilding starts here instead of at entry 1. Bounded in size by its maker.
+struct Snapshot {
+  std::uint64_t seq = 0;  ///< the fold of entries 1 … seq
+  std::uint32_t format = 0;
+  std::string body;
+};
+
+struct SessionRow {
+  SessionKey key;
+  std::optional<std::string> workstream;
+  std::uint64_t head = 0;
+  std::uint64_t epoch = 0;
+  UnixMillis created = 0;
+  bool open = false;     ///< the engine owes this session work: recovery wakes it
+  bool deleted = false;  ///< a tombstone; its entries are gone
+};
+
+struct Append {
+  SessionKey key;
+  std::uint64_t head = 0;  ///< the head the writer saw; 0 creates the session
+  std::vector<EntryDraft> entries;
+  std::optional<std::string> workstream;  ///< only where the session is created
+  bool open = false;                      ///< SessionRow::open after this append
+
+  std::vector<EffectRow> open_effects;
+  std::vector<std::string> close_effects;  ///< call ids
+  std::vector<TimerRow> set_timers;
+  std::vector<std::string> clear_timers;  ///< timer ids
+  std::vector<OutboxRow> outbox;
+  std::optional<IdempotencyRecord> idempotency;
+  std::optional<Snapshot> snapshot;  ///< of the state *before* this append (seq == head)
+
+  /// The result of an effect that has already happened: may use the reserve when the disk is full.
+  bool finishes_effect = false;
+};
+
+/// Newest-first or oldest-first pages of sessions; `after` is exclusive.
+struct SessionQuery {
+  ProjectId project;
+  std::optional<std::string> after;  ///< a session id of this project, else kNotFound
+  std::size_t limit = 20;
+  bool ascending = false;
+};
+
+/// A slice of one log.
+struct EntryQuery {
+  SessionKey key;
+  std::uint64_t after = 0;    ///< exclusive: seq > after …
+  std::uint64_t until = ~0ULL;  ///< … and seq <= until
+  bool descending = false;    ///< the newest of the range first
+  std::size_t limit = 256;
+  std::size_t max_bytes = 4 << 20;  ///< stops after the entry that passes this many body bytes
+  std::vector<Kind> kinds;          ///< empty: all
+};
+
+struct Loaded {
+  SessionRow row;
+  std::optional<Snapshot> snapshot;
+  std::vector<Entry> tail;  ///< every entry after the snapshot
+};
+
+// ---- resources ------------------------------------------------------------------------------
+
+/// A versioned row of JSON. (project, kind, id) is the key; `parent` groups rows for listing.
+struct Row {
+  ProjectId project;
+  std::string kind;
+  std::string id;
+  std::string parent;
+  std::uint64_t version = 0;  ///< 1 when created; each write adds one
+  UnixMillis created = 0;
+  std::string body;
+};
+
+struct RowQuery {
+  ProjectId project;
+  std::string kind;
+  std::optional<std::string> parent;
+  std::optional<std::string> after;  ///< id, exclusive, in order of creation then id
+  std::size_t limit = 20;
+  bool ascending = false;
+};
+
+struct StoreStats {
+  std::uint64_t commits = 0;         ///< transactions on disk
+  std::uint64_t appends = 0;         ///< successful ones
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;           ///< entry bodies
+  std::uint64_t fenced = 0;
+  bool disk_full = false;
+};
+
+class JournalStore {
+ public:
+  virtual ~JournalStore() = default;
+
+  /// Grows with every opening of the store; what this process writes carries it.
+  virtual std::uint64_t epoch() const = 0;
+
+  // Writing. Each call is durable when it returns.
+
+  /// kFenced: head or epoch moved on (also: the session to be created exists, reason "exists").
+  /// kNotFound: deleted or never there. kUnavailable: disk full. kRateLimited: this project's queue.
+  virtual Task<Result<Committed>> append(Append append) = 0;
+  /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a tombstone.
+  /// Guarded by the head like an append. Deleting a tombstone succeeds.
+  virtual Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) = 0;
+  /// Adds 1 to each session's count of recoveries begun and gives the counts, in order.
+  virtual Task<Result<std::vector<int>>> begin_recovery(std::vector<SessionKey> keys) = 0;
+  /// The recoveries ended well: sets the counts to 0.
+  virtual Task<Result<Committed>> end_recovery(std::vector<SessionKey> keys) = 0;
+  /// Removes an outbox row whose message was delivered.
+  virtual Task<Result<Committed>> delete_outbox(std::uint64_t id) = 0;
+  /// Drops expired idempotency records and unreferenced blobs, a bounded number; how many.
+  virtual Task<Result<std::size_t>> collect_garbage(UnixMillis now) = 0;
+
+  // Reading. Only committed state is ever seen.
+
+  virtual Task<Result<SessionRow>> session(SessionKey key) = 0;
+  /// The session's row, its newest snapshot with seq <= `at`, and every entry after that up to `at`.
+  virtual Task<Result<Loaded>> load(SessionKey key, std::uint64_t at = ~0ULL) = 0;
+  virtual Task<Result<std::vector<Entry>>> read(EntryQuery query) = 0;
+  /// Deleted sessions are left out.
+  virtual Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) = 0;
+  /// Sessions with `open` set, in key order after `after`, of all projects: for recovery.
+  virtual Task<Result<std::vector<SessionRow>>> open_sessions(std::optional<SessionKey> after,
+                                                              std::size_t limit) = 0;
+  virtual Task<Result<std::vector<EffectRow>>> effects(SessionKey key) = 0;
+  /// Timers due at `now`, the earliest first. They stay until an append clears them.
+  virtual Task<Result<std::vector<DueTimer>>> due_timers(UnixMillis now, std::size_t limit) = 0;
+  virtual Task<Result<std::optional<UnixMillis>>> next_timer() = 0;
+  virtual Task<Result<std::vector<OutboxRow>>> outbox(std::size_t limit) = 0;
+  /// nullopt when unknown or expired at `now`.
+  virtual Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
+                                                                          UnixMillis now) = 0;
+
+  // Resources.
+
+  /// expected_version 0 creates (kConflict if there); otherwise kConflict unless it is the current
+  /// one. Returns the new version.
+  virtual Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) = 0;
+  virtual Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) = 0;
+  virtual Task<Result<std::vector<Row>>> list_rows(RowQuery query) = 0;
+  virtual Task<Result<Committed>> delete_row(ProjectId project, std::string kind,
+                                             std::string id) = 0;
+
+  /// Cheap: does the store answer? For /readyz.
+  virtual Task<Result<void>> ping() = 0;
+  virtual StoreStats stats() const = 0;
+
+ protected:
+  static Committed receipt(std::uint64_t first, std::uint64_t head, std::uint64_t epoch,
+                           UnixMillis time) {
+    return {first, head, epoch, time};
+  }
+};
+
+}  // namespace perdure::journal
