@@ -1,0 +1,177 @@
+// The engine: sessions as actors over the journal. This is all a facade sees of it.
+//
+// One engine runs on one loop; every function is called there and resumes there. Commands return when
+// their effect on the journal is durable, and their receipt proves it. A session's actor is created
+// when something is asked of it and passivated when it is idle; nobody outside notices.
+//
+// Project checks: every function takes the caller's project inside the key; a session of another
+// project is kNotFound, exactly like one that never was.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/env.h"
+#include "base/error.h"
+#include "engine/session_event.h"
+#include "engine/session_view.h"
+#include "journal/journal.h"
+
+namespace perdure::async {
+class BlockingPool;
+}
+namespace perdure::models {
+class Catalog;
+}
+namespace perdure::policy {
+class Policy;
+}
+namespace perdure::tools {
+class Registry;
+}
+
+namespace perdure::engine {
+
+using async::Task;
+using journal::Committed;
+
+// ---- commands ---------------------------------------------------------------------------------
+
+/// What the caller wants remembered with the commit, for a repeated request.
+using Idempotency = std::optional<journal::IdempotencyRecord>;
+
+struct InputMessage {
+  std::vector<std::string> texts;  ///< input_text parts in order, each valid UTF-8
+};
+struct InputToolResult {
+  std::string turn_id;
+  std::string call_id;
+  bool success = true;
+  std::optional<std::string> output;  ///< JSON text: a string, or an array of content parts
+  std::optional<std::string> error;
+};
+struct InputCancel {};
+using Input = std::variant<InputMessage, InputToolResult, InputCancel>;
+
+struct CreateSession {
+  ProjectId project;
+  std::optional<SessionId> id;  ///< derived from an idempotency key; else random
+  std::string principal;
+  AgentConfig agent;            ///< `id` empty: a session-local one is made
+  std::string environment = "none";
+  std::map<std::string, std::string> metadata;
+  std::vector<InputMessage> input;
+  /// Called with the view that will be true after the commit, to make the stored answer.
+  std::function<Idempotency(const SessionView&)> idempotency;
+};
+
+struct Created {
+  Committed receipt;
+  std::shared_ptr<const SessionView> session;
+};
+
+// ---- queries ----------------------------------------------------------------------------------
+
+struct Page {
+  std::optional<std::string> after;  ///< an id of the listed kind, exclusive
+  std::size_t limit = 20;
+  bool ascending = false;
+};
+
+template <class T>
+struct Listed {
+  std::vector<T> data;
+  bool has_more = false;
+};
+
+// ---- streams ----------------------------------------------------------------------------------
+
+/// Where a stream begins.
+struct StreamFrom {
+  /// Behind this durable event; nullopt: from now on (with what is in progress repeated first).
+  std::optional<Place> after;
+  /// Ends behind the first kSessionIdle or kSessionFailed: a creation's stream.
+  bool until_settled = false;
+};
+
+/// One subscriber's way through a session's events. Reads the journal until it has caught up, then
+/// follows the live events; falls back to the journal when it is slower than its bounded queue.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+  /// All events that are ready, in order, at least one; nullopt at the end of the stream (settled,
+  /// session deleted, server draining). Suspends while there are none; `wake` makes it return empty.
+  virtual Task<Result<std::optional<std::vector<std::shared_ptr<const SessionEvent>>>>> next() = 0;
+  virtual void wake() = 0;
+};
+
+struct Counters {
+  std::uint64_t sessions_awake = 0;
+  std::uint64_t turns_started = 0;
+  std::uint64_t turns_ended = 0;
+  std::uint64_t model_calls = 0;
+  std::uint64_t model_calls_abandoned = 0;
+  std::uint64_t effects_started = 0;
+  std::uint64_t quarantined = 0;
+  std::uint64_t subscribers = 0;
+};
+
+struct Settings {
+  std::int64_t passivate_after_ms = 60'000;  ///< idle actors leave memory
+  int recovery_parallel_per_provider = 8;    ///< model calls restarted at once after a crash
+  int model_attempts = 3;                    ///< per model call, first included
+  int max_model_calls_per_turn = 64;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
+  virtual Task<Result<Created>> create_session(CreateSession command) = 0;
+  /// All of the batch or nothing. A message starts a turn, or joins the running one at its next model
+  /// call. kInvalidArgument with reason "unknown_call" for a result nobody waits for; kConflict for a
+  /// different result of an answered call, or one that comes after a cancel. An empty batch is fine.
+  virtual Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
+                                         Idempotency idempotency) = 0;
+  /// kConflict while a turn runs or waits. Deleting again succeeds.
+  virtual Task<Result<Committed>> delete_session(SessionKey key) = 0;
+
+  virtual Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) = 0;
+  virtual Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(
+      ProjectId project, std::optional<std::string> agent_id, Page page) = 0;
+  /// Items that are done (or were interrupted, with `incomplete`), in order of first appearance.
+  virtual Task<Result<Listed<ItemView>>> items(SessionKey key, std::optional<std::string> turn_id,
+                                               Page page, bool include_incomplete) = 0;
+  virtual Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) = 0;
+  virtual Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) = 0;
+
+  virtual Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key,
+                                                                StreamFrom from) = 0;
+
+  /// Wakes every session with unfinished work, paced per provider; returns when all were looked at
+  /// (their state is readable long before). Sessions that crash it three times are quarantined.
+  virtual Task<> recover() = 0;
+  /// Ends all subscriptions and cancels running calls without journaling their end: recovery, or
+  /// another node, takes them up. Returns when nothing of the engine runs any more.
+  virtual Task<> drain() = 0;
+
+  virtual Counters counters() const = 0;
+};
+
+struct EngineParts {
+  Env& env;
+  async::Executor executor;
+  journal::JournalStore& journal;
+  models::Catalog& models;
+  policy::Policy& policy;
+  tools::Registry& tools;
+};
+
+std::unique_ptr<Engine> make_engine(EngineParts parts, Settings settings);
+
+}  // namespace perdure::engine

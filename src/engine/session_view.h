@@ -1,0 +1,101 @@
+// What the engine shows of a session: values, in the domain's words, for every door alike.
+//
+// A facade turns these into its wire shapes and knows nothing else of a session. Views are immutable
+// snapshots; sharing one between subscribers costs a pointer.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "models/item.h"
+
+namespace perdure::engine {
+
+/// A function that the client runs.
+struct FunctionConfig {
+  std::string name;
+  std::string description;
+  std::string parameters;  ///< JSON Schema text
+};
+
+/// The agent as the session pinned it. Members a door does not know stay at their defaults.
+struct AgentConfig {
+  std::string id;
+  std::optional<std::string> name;
+  std::string model;
+  std::optional<std::string> instructions;
+  std::vector<FunctionConfig> functions;
+  std::optional<std::string> reasoning_effort;
+  std::optional<std::string> reasoning_summary;
+  std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer
+  std::string verbosity = "medium";
+  std::string service_tier = "auto";
+};
+
+enum class SessionStatus { kIdle, kInProgress, kRequiresAction, kFailed };
+enum class TurnStatus { kQueued, kInProgress, kWaiting, kCompleted, kFailed, kCancelled };
+
+/// Why a turn or a session failed: one of the wire's turn error codes and a sentence.
+struct FailureInfo {
+  std::string code;
+  std::string message;
+};
+
+/// A function call the session waits for.
+struct PendingCall {
+  std::string turn_id;
+  std::string call_id;
+  std::string name;
+  std::string arguments;  ///< JSON text as the model wrote it, checked
+};
+
+struct SessionView {
+  SessionKey key;
+  std::shared_ptr<const AgentConfig> agent;
+  std::string environment = "none";
+  std::map<std::string, std::string> metadata;
+  SessionStatus status = SessionStatus::kIdle;
+  std::optional<FailureInfo> error;
+  std::vector<PendingCall> required_actions;
+  std::optional<models::TokenUsage> usage;  ///< nullopt while a turn runs or where unknown
+  UnixMillis created = 0;
+  UnixMillis last_active = 0;
+  std::uint64_t head = 0;  ///< the entry this view is the state after
+};
+
+struct TurnView {
+  std::string id;
+  std::string agent_id;
+  std::string session_id;
+  TurnStatus status = TurnStatus::kQueued;
+  UnixMillis created = 0;
+  std::optional<UnixMillis> started;
+  std::optional<UnixMillis> completed;
+  std::optional<FailureInfo> error;
+  std::optional<models::TokenUsage> usage;
+};
+
+enum class ItemType { kUserMessage, kAssistantMessage, kReasoning, kFunctionCall, kFunctionOutput };
+enum class ItemStatus { kInProgress, kCompleted, kFailed, kIncomplete };
+enum class Phase { kNone, kCommentary, kFinalAnswer };
+
+struct ItemView {
+  std::string id;
+  std::string turn_id;
+  ItemType type = ItemType::kUserMessage;
+  ItemStatus status = ItemStatus::kCompleted;
+  std::vector<std::string> texts;  ///< messages: one per content part; reasoning: summary parts
+  Phase phase = Phase::kNone;
+  std::string call_id;                ///< function call and output
+  std::string name;                   ///< function call
+  std::string arguments;              ///< function call: JSON text
+  std::optional<std::string> output;  ///< function output: JSON text, a string or an array of parts
+  std::optional<std::string> error;   ///< function output that failed
+};
+
+}  // namespace perdure::engine

@@ -1,0 +1,32 @@
+// The kinds of entries of a session's log. Bodies are in docs/formats/journal.md.
+//
+// Numbers are never reused. Kinds from 100 to 199 are *index kinds*: the stores keep a partial index
+// of them, so that lists of turns do not read the messages between them.
+#pragma once
+
+#include "journal/journal.h"
+
+namespace perdure::journal {
+
+inline constexpr Kind kSessionCreated = 1;
+inline constexpr Kind kSessionFailed = 2;
+
+inline constexpr Kind kInputQueued = 10;   // accepted while a turn runs; placed later
+inline constexpr Kind kUserMessage = 11;   // a user's message, in its turn
+
+inline constexpr Kind kModelCallStarted = 20;    // intent of a model call
+inline constexpr Kind kModelCallFinished = 21;   // its items and usage
+inline constexpr Kind kModelCallAbandoned = 22;  // the attempt failed or was lost
+
+inline constexpr Kind kFunctionOutput = 30;  // the client's result of a function call
+
+inline constexpr Kind kEffectStarted = 40;   // intent of a tool call that the server makes
+inline constexpr Kind kEffectFinished = 41;  // its result
+inline constexpr Kind kEffectUnknown = 42;   // it may have happened: told to the model as unknown
+inline constexpr Kind kEffectDenied = 43;    // policy said no
+
+inline constexpr Kind kTurnCreated = 100;
+inline constexpr Kind kTurnStarted = 101;
+inline constexpr Kind kTurnEnded = 102;
+
+}  // namespace perdure::journal
