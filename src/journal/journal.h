@@ -130,10 +130,11 @@ struct SessionRow {
 struct Append {
   SessionKey key;
   std::uint64_t head = 0;  ///< the head the writer saw; 0 creates the session
-  std::vector<EntryDraft> entries;
+  std::vector<EntryDraft> entries;  ///< may be empty, but not where the session is created
   std::optional<std::string> workstream;  ///< only where the session is created
   bool open = false;                      ///< SessionRow::open after this append
 
+  // Closing and clearing come before opening and setting; what names nothing is no error.
   std::vector<EffectRow> open_effects;
   std::vector<std::string> close_effects;  ///< call ids
   std::vector<TimerRow> set_timers;
@@ -212,12 +213,18 @@ class JournalStore {
   // Writing. Each call is durable when it returns.
 
   /// kFenced: head or epoch moved on (also: the session to be created exists, reason "exists").
-  /// kNotFound: deleted or never there. kUnavailable: disk full. kRateLimited: this project's queue.
+  /// kNotFound: deleted or never there; a tombstone is not created again. kConflict: the idempotency
+  /// key has an unexpired record (reason "idempotency_key_used"); the first one stays.
+  /// kUnavailable: disk full. kRateLimited: this project's queue. kInvalidArgument, kTooLarge: the
+  /// append itself. With any error nothing of it is written.
+  /// Appends of one caller are decided in the order in which they were begun.
   virtual Task<Result<Committed>> append(Append append) = 0;
   /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a tombstone.
-  /// Guarded by the head like an append. Deleting a tombstone succeeds.
+  /// Guarded by the head like an append. Deleting a tombstone succeeds. Answers kept for idempotency
+  /// keys that name the session go too.
   virtual Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) = 0;
-  /// Adds 1 to each session's count of recoveries begun and gives the counts, in order.
+  /// Adds 1 to each session's count of recoveries begun and gives the counts, in order; 0 for a
+  /// session that is not there.
   virtual Task<Result<std::vector<int>>> begin_recovery(std::vector<SessionKey> keys) = 0;
   /// The recoveries ended well: sets the counts to 0.
   virtual Task<Result<Committed>> end_recovery(std::vector<SessionKey> keys) = 0;
@@ -228,15 +235,18 @@ class JournalStore {
 
   // Reading. Only committed state is ever seen.
 
+  /// A deleted session's row is its tombstone; every other read of it is kNotFound.
   virtual Task<Result<SessionRow>> session(SessionKey key) = 0;
   /// The session's row, its newest snapshot with seq <= `at`, and every entry after that up to `at`.
   virtual Task<Result<Loaded>> load(SessionKey key, std::uint64_t at = ~0ULL) = 0;
+  /// In order of seq. kNotFound for a session that is not there.
   virtual Task<Result<std::vector<Entry>>> read(EntryQuery query) = 0;
   /// Deleted sessions are left out.
   virtual Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) = 0;
   /// Sessions with `open` set, in key order after `after`, of all projects: for recovery.
   virtual Task<Result<std::vector<SessionRow>>> open_sessions(std::optional<SessionKey> after,
                                                               std::size_t limit) = 0;
+  /// In order of intent, then call id.
   virtual Task<Result<std::vector<EffectRow>>> effects(SessionKey key) = 0;
   /// Timers due at `now`, the earliest first. They stay until an append clears them.
   virtual Task<Result<std::vector<DueTimer>>> due_timers(UnixMillis now, std::size_t limit) = 0;
@@ -249,10 +259,11 @@ class JournalStore {
   // Resources.
 
   /// expected_version 0 creates (kConflict if there); otherwise kConflict unless it is the current
-  /// one. Returns the new version.
+  /// one. Returns the new version. `created` is the first write's, or its time if that gave 0.
   virtual Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) = 0;
   virtual Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) = 0;
   virtual Task<Result<std::vector<Row>>> list_rows(RowQuery query) = 0;
+  /// kNotFound when it is not there.
   virtual Task<Result<Committed>> delete_row(ProjectId project, std::string kind,
                                              std::string id) = 0;
 

@@ -17,11 +17,25 @@ inline constexpr std::size_t kMaxGroup = 64;
 inline constexpr std::size_t kMaxQueuedPerProject = 4096;
 /// Read-only connections of the embedded store.
 inline constexpr std::size_t kReadConnections = 3;
+/// An idempotency key as the caller sent it, in bytes.
+inline constexpr std::size_t kMaxIdempotencyKey = 256;
+/// Snapshots kept of one session, the newest; loading an older state folds from the first entry.
+inline constexpr std::size_t kSnapshotsKept = 8;
 /// Answer kept for an idempotency key.
 inline constexpr std::size_t kMaxStoredAnswer = 256 << 10;
 /// Preallocated space that lets results of effects commit on a full disk.
 inline constexpr std::size_t kDiskReserve = 8 << 20;
 /// The write-ahead log is checkpointed into the database past this many pages of 4 KiB.
 inline constexpr int kCheckpointPages = 1000;
+
+/// Past this many pages the writer stops taking work until the log was checkpointed whole: readers
+/// hold it back for a moment only, so this is a stop against endless growth, not a usual state.
+inline constexpr int kMaxLogPages = 16000;
+/// Free space beside the reserve before a store that ran full takes work again.
+inline constexpr std::size_t kDiskHeadroom = 8 << 20;
+/// Rows that one call of collect_garbage removes from one table.
+inline constexpr std::size_t kMaxCollected = 1000;
+/// A read of at most this many entries is answered on the loop; longer ones leave it.
+inline constexpr std::size_t kMaxInlineEntries = 64;
 
 }  // namespace perdure::journal
