@@ -1,0 +1,62 @@
+// A tool that the server runs, as the engine sees it.
+//
+// Tools are owned by the Registry, called on the loop, and suspend while they work. The engine has
+// asked the policy and journaled the intent before `run` is called, and journals the result after
+// it; what may happen after a crash in between is the tool's *repeat class*. A tool does not throw
+// and does not retry by itself: a failure is a result that the model reads.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "async/cancel.h"
+#include "async/task.h"
+#include "base/ids.h"
+
+namespace perdure::tools {
+
+using async::Task;
+
+/// What may be done with a call whose intent is on disk and whose result is not.
+enum class RepeatClass {
+  kPure,           ///< reads nothing that changes and changes nothing: repeat
+  kRepeatable,     ///< a second call does no harm: repeat
+  kKeyed,          ///< the target drops a second call with the same key: repeat with the key
+  kTransactional,  ///< commits together with the journal entry: it happened or it did not
+  kOpaque,         ///< unknown: never repeated silently
+};
+
+/// "pure", "repeatable", "keyed", "transactional", "opaque": as the journal stores them.
+std::string_view to_string(RepeatClass repeat_class);
+/// nullopt for any other word.
+std::optional<RepeatClass> parse_repeat_class(std::string_view word);
+/// Whether a call that was begun and has no result may be made again.
+bool may_repeat(RepeatClass repeat_class);
+
+struct ToolCall {
+  SessionKey session;
+  std::string call_id;
+  std::string arguments;        ///< JSON text as the model wrote it, strictly checked
+  std::string idempotency_key;  ///< the same for every repetition of this call
+};
+
+struct ToolResult {
+  bool success = false;
+  std::string output;  ///< text for the model; of a failure: a sentence it can act on
+};
+
+class Tool {
+ public:
+  virtual ~Tool() = default;
+  /// Unique in the registry: [A-Za-z0-9_-]{1,64}.
+  virtual std::string_view name() const = 0;
+  virtual std::string_view description() const = 0;
+  /// JSON Schema text of the arguments.
+  virtual std::string_view parameters() const = 0;
+  virtual RepeatClass repeat_class() const = 0;
+  /// The tool outlives the call. After a cancel it returns soon, with success = false.
+  virtual Task<ToolResult> run(ToolCall call, async::CancelToken cancel) = 0;
+};
+
+}  // namespace perdure::tools
