@@ -267,6 +267,11 @@ class JournalStore {
   virtual Task<Result<Committed>> delete_row(ProjectId project, std::string kind,
                                              std::string id) = 0;
 
+  /// What was read is durable: the receipt for answers that add nothing to the log.
+  static Committed receipt_of(const SessionRow& row) {
+    return {row.head, row.head, row.epoch, row.created};
+  }
+
   /// Cheap: does the store answer? For /readyz.
   virtual Task<Result<void>> ping() = 0;
   virtual StoreStats stats() const = 0;
