@@ -29,6 +29,8 @@ std::optional<std::string> from_base64(std::string_view text);
 /// Equality in time that depends on the lengths only.
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 
+/// Bytes of the well-formed UTF-8 sequence that `text` begins with; 0 if it begins with none.
+std::size_t utf8_sequence_length(std::string_view text);
 /// True for well-formed UTF-8 (no surrogates, no overlong forms).
 bool is_valid_utf8(std::string_view text);
 

@@ -1,17 +1,78 @@
 #include "base/json.h"
 
+#include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
 
 namespace perdure {
 
+namespace {
+
+/// Builds the tree as Boost's own handler does, except for on_double.
+struct TreeHandler {
+  using error_code = boost::system::error_code;
+  static constexpr std::size_t max_object_size = json::object::max_size();
+  static constexpr std::size_t max_array_size = json::array::max_size();
+  static constexpr std::size_t max_key_size = json::string::max_size();
+  static constexpr std::size_t max_string_size = json::string::max_size();
+
+  json::value_stack stack;
+
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+  bool on_object_begin(error_code&) { return true; }
+  bool on_object_end(std::size_t size, error_code&) { return stack.push_object(size), true; }
+  bool on_array_begin(error_code&) { return true; }
+  bool on_array_end(std::size_t size, error_code&) { return stack.push_array(size), true; }
+  bool on_key_part(json::string_view text, std::size_t, error_code&) {
+    return stack.push_chars(text), true;
+  }
+  bool on_key(json::string_view text, std::size_t, error_code&) {
+    return stack.push_key(text), true;
+  }
+  bool on_string_part(json::string_view text, std::size_t, error_code&) {
+    return stack.push_chars(text), true;
+  }
+  bool on_string(json::string_view text, std::size_t, error_code&) {
+    return stack.push_string(text), true;
+  }
+  bool on_number_part(json::string_view, error_code&) { return true; }
+  bool on_int64(std::int64_t number, json::string_view, error_code&) {
+    return stack.push_int64(number), true;
+  }
+  bool on_uint64(std::uint64_t number, json::string_view, error_code&) {
+    return stack.push_uint64(number), true;
+  }
+  /// `estimate` is Boost's, good enough to tell too small (zero) from too large (an error).
+  bool on_double(double estimate, json::string_view text, error_code& ec) {
+    double number = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc()) {
+      if (std::abs(estimate) > 1) {
+        ec = json::error::exponent_overflow;
+        return false;
+      }
+      number = std::copysign(0.0, estimate);
+    }
+    return stack.push_double(number), true;
+  }
+  bool on_bool(bool truth, error_code&) { return stack.push_bool(truth), true; }
+  bool on_null(error_code&) { return stack.push_null(), true; }
+  bool on_comment_part(json::string_view, error_code&) { return true; }
+  bool on_comment(json::string_view, error_code&) { return true; }
+};
+
+}  // namespace
+
 Result<json::value> parse_json(std::string_view text) {
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
+  json::basic_parser<TreeHandler> parser(options);
+  parser.handler().stack.reset();
   boost::system::error_code ec;
-  json::value value = json::parse({text.data(), text.size()}, ec, {}, options);
+  std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
+  if (!ec && used < text.size()) ec = json::error::extra_data;
   if (ec) return fail(ErrorCode::kInvalidArgument, "The text is not valid JSON: " + ec.message());
-  return value;
+  return parser.handler().stack.release();
 }
 
 void append_quoted(std::string& out, std::string_view text) {
@@ -25,11 +86,21 @@ void append_quoted(std::string& out, std::string_view text) {
     begin = i + 1;
     out += '\\';
     switch (c) {
-      case '"': out += '"'; break;
-      case '\\': out += '\\'; break;
-      case '\n': out += 'n'; break;
-      case '\r': out += 'r'; break;
-      case '\t': out += 't'; break;
+      case '"':
+        out += '"';
+        break;
+      case '\\':
+        out += '\\';
+        break;
+      case '\n':
+        out += 'n';
+        break;
+      case '\r':
+        out += 'r';
+        break;
+      case '\t':
+        out += 't';
+        break;
       default:
         out += "u00";
         out += kDigits[c >> 4];
@@ -55,12 +126,24 @@ void append_double(std::string& out, double number) {
 
 void serialize_to(std::string& out, const json::value& value) {
   switch (value.kind()) {
-    case json::kind::null: out += "null"; return;
-    case json::kind::bool_: out += value.get_bool() ? "true" : "false"; return;
-    case json::kind::int64: out += std::to_string(value.get_int64()); return;
-    case json::kind::uint64: out += std::to_string(value.get_uint64()); return;
-    case json::kind::double_: append_double(out, value.get_double()); return;
-    case json::kind::string: append_quoted(out, as_view(value.get_string())); return;
+    case json::kind::null:
+      out += "null";
+      return;
+    case json::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      return;
+    case json::kind::int64:
+      out += std::to_string(value.get_int64());
+      return;
+    case json::kind::uint64:
+      out += std::to_string(value.get_uint64());
+      return;
+    case json::kind::double_:
+      append_double(out, value.get_double());
+      return;
+    case json::kind::string:
+      append_quoted(out, as_view(value.get_string()));
+      return;
     case json::kind::array: {
       out += '[';
       bool first = true;

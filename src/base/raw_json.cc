@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <vector>
 
@@ -16,11 +17,28 @@ namespace {
 /// Keys longer than this are cut where a path is shown.
 constexpr std::size_t kMaxShownKey = 64;
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 void skip_space(std::string_view text, std::size_t& at) {
   while (at < text.size() && is_space(text[at])) ++at;
+}
+
+/// Moves behind the string literal that begins at `at`.
+void skip_string(std::string_view text, std::size_t& at) {
+  for (++at; at < text.size(); ++at) {
+    if (text[at] == '\\') {
+      ++at;
+    } else if (text[at] == '"') {
+      ++at;
+      return;
+    }
+  }
+  at = text.size();
 }
 
 // --- Escapes ------------------------------------------------------------------------------------
@@ -33,8 +51,12 @@ int read_hex4(std::string_view text, std::size_t at) {
   return ec == std::errc() && end == text.data() + at + 4 ? static_cast<int>(value) : -1;
 }
 
-bool is_high_surrogate(int unit) { return unit >= 0xD800 && unit < 0xDC00; }
-bool is_low_surrogate(int unit) { return unit >= 0xDC00 && unit < 0xE000; }
+bool is_high_surrogate(int unit) {
+  return unit >= 0xD800 && unit < 0xDC00;
+}
+bool is_low_surrogate(int unit) {
+  return unit >= 0xDC00 && unit < 0xE000;
+}
 
 /// The code point of the \u escape whose backslash is at `at`, a pair counting as one; moves `at`
 /// behind it. -1, and `at` untouched, if it is malformed or half a pair.
@@ -72,15 +94,24 @@ void append_utf8(std::string& out, int code) {
 /// The character a one-letter escape stands for; 0 if there is no such escape.
 char simple_escape(char letter) {
   switch (letter) {
-    case '"': return '"';
-    case '\\': return '\\';
-    case '/': return '/';
-    case 'b': return '\b';
-    case 'f': return '\f';
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    default: return 0;
+    case '"':
+      return '"';
+    case '\\':
+      return '\\';
+    case '/':
+      return '/';
+    case 'b':
+      return '\b';
+    case 'f':
+      return '\f';
+    case 'n':
+      return '\n';
+    case 'r':
+      return '\r';
+    case 't':
+      return '\t';
+    default:
+      return 0;
   }
 }
 
@@ -108,6 +139,10 @@ std::string unescape(std::string_view content) {
 
 // --- Numbers ------------------------------------------------------------------------------------
 
+/// Larger exponents are refused, even on a zero: they say nothing a double could hold, and not
+/// every reader takes them.
+constexpr std::int64_t kMaxExponent = 999'999'999;
+
 /// A decimal's value: 0.digits × 10^exponent, without leading or trailing zeros in `digits`.
 struct Decimal {
   std::string digits;
@@ -115,53 +150,59 @@ struct Decimal {
   bool operator==(const Decimal&) const = default;
 };
 
+/// What stands behind the "e" of a well-formed number, kept below 2 × kMaxExponent; 0 without one.
+std::int64_t exponent_of(std::string_view number) {
+  std::size_t at = number.find_first_of("eE");
+  if (at == std::string_view::npos) return 0;
+  std::int64_t exponent = 0;
+  for (char c : number.substr(at + 1))
+    if (is_digit(c)) exponent = std::min(exponent * 10 + (c - '0'), 2 * kMaxExponent);
+  return number[at + 1] == '-' ? -exponent : exponent;
+}
+
 /// Of a well-formed JSON number or the output of to_chars; the sign is left out.
 Decimal to_decimal(std::string_view number) {
   Decimal decimal;
-  std::size_t at = number.starts_with('-') ? 1 : 0;
   bool fraction = false;
-  for (; at < number.size() && number[at] != 'e' && number[at] != 'E'; ++at) {
-    if (number[at] == '.') {
-      fraction = true;
-    } else if (number[at] == '0' && decimal.digits.empty()) {
-      if (fraction) --decimal.exponent;
-    } else {
-      decimal.digits += number[at];
-      if (!fraction) ++decimal.exponent;
-    }
+  for (char c : number.substr(0, number.find_first_of("eE"))) {
+    if (c == '.') fraction = true;
+    if (!is_digit(c)) continue;
+    bool leading_zero = c == '0' && decimal.digits.empty();
+    if (!leading_zero) decimal.digits += c;
+    if (fraction && leading_zero) --decimal.exponent;
+    if (!fraction && !leading_zero) ++decimal.exponent;
   }
   decimal.digits.erase(decimal.digits.find_last_not_of('0') + 1);
   if (decimal.digits.empty()) return {};
-  if (at < number.size()) {
-    std::string_view text = number.substr(at + 1);
-    bool negative = text.starts_with('-');
-    if (negative || text.starts_with('+')) text.remove_prefix(1);
-    constexpr std::int64_t kFarOut = 1'000'000'000'000;  // no text is long enough to get back
-    std::int64_t power = 0;
-    for (char c : text) power = std::min(power * 10 + (c - '0'), kFarOut);
-    decimal.exponent += negative ? -power : power;
-  }
+  decimal.exponent += exponent_of(number);
   return decimal;
 }
 
 template <class Number>
-bool fits(std::string_view text) {
-  Number value;
-  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return ec == std::errc() && end == text.data() + text.size();
+bool reads_as(std::string_view text, Number& out) {
+  return std::from_chars(text.data(), text.data() + text.size(), out) ==
+         std::from_chars_result{text.data() + text.size(), std::errc()};
+}
+
+/// False for what a double could hold as infinity only; too small a number becomes zero.
+bool is_in_range(std::string_view number) {
+  if (std::abs(exponent_of(number)) > kMaxExponent) return false;
+  double value = 0;
+  return reads_as(number, value) || to_decimal(number).exponent <= 0;
 }
 
 /// See StrictOptions::exact_numbers.
 bool is_exact(std::string_view number) {
-  if (fits<std::int64_t>(number) || fits<std::uint64_t>(number)) return true;
+  std::int64_t signed_value = 0;
+  std::uint64_t unsigned_value = 0;
+  if (reads_as(number, signed_value) || reads_as(number, unsigned_value)) return true;
   Decimal wanted = to_decimal(number);
-  if (wanted.digits.empty()) return true;  // zero, whatever its exponent
+  if (wanted.digits.empty()) return true;
   double value = 0;
-  auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), value);
-  if (ec != std::errc()) return false;
+  if (!reads_as(number, value)) return false;
   char buffer[32];
-  auto printed = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-  return to_decimal({buffer, static_cast<std::size_t>(printed - buffer)}) == wanted;
+  auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  return to_decimal({buffer, static_cast<std::size_t>(end - buffer)}) == wanted;
 }
 
 // --- The gate -----------------------------------------------------------------------------------
@@ -176,10 +217,10 @@ class StrictScanner {
   /// An open array or object.
   struct Frame {
     bool is_object;
-    std::size_t index = 0;         ///< of the element being read
-    std::string_view key;          ///< of the member being read: content of its literal
-    std::size_t first_key = 0;     ///< where this object's keys begin in keys_
-    std::size_t first_decoded = 0; ///< and in decoded_
+    std::size_t index = 0;          ///< of the element being read
+    std::string_view key;           ///< of the member being read: content of its literal
+    std::size_t first_key = 0;      ///< where this object's keys begin in keys_
+    std::size_t first_decoded = 0;  ///< and in decoded_
   };
   struct Key {
     std::string_view decoded;
@@ -212,8 +253,7 @@ class StrictScanner {
 };
 
 Result<void> StrictScanner::run() {
-  if (text_.starts_with("\xEF\xBB\xBF"))
-    return refuse(0, "the text begins with a byte order mark");
+  if (text_.starts_with("\xEF\xBB\xBF")) return refuse(0, "the text begins with a byte order mark");
   while (!done_) {
     skip_space(text_, at_);
     TRY_VOID(value());
@@ -226,8 +266,10 @@ Result<void> StrictScanner::run() {
 /// Reads one scalar, or enters a container; then everything up to where the next value begins.
 Result<void> StrictScanner::value() {
   switch (peek()) {
-    case '{': return open(true);
-    case '[': return open(false);
+    case '{':
+      return open(true);
+    case '[':
+      return open(false);
     case '"': {
       TRY_VOID(string());
       break;
@@ -256,11 +298,10 @@ Result<void> StrictScanner::open(bool is_object) {
   if (frames_.size() == options_.max_depth)
     return refuse(at_, fmt::format("it nests deeper than {} levels", options_.max_depth));
   ++at_;
-  frames_.push_back({.is_object = is_object,
-                     .first_key = keys_.size(),
-                     .first_decoded = decoded_.size()});
+  frames_.push_back(
+      {.is_object = is_object, .first_key = keys_.size(), .first_decoded = decoded_.size()});
   skip_space(text_, at_);
-  if (peek() == (is_object ? '}' : ']')) return close();
+  if (peek() == (is_object ? '}' : ']')) return after_value();
   return is_object ? key() : Result<void>();
 }
 
@@ -274,18 +315,21 @@ Result<void> StrictScanner::close() {
     decoded_.resize(frame.first_decoded);
   }
   frames_.pop_back();
-  return after_value();
+  return {};
 }
 
-/// Goes to the next value of the innermost container, closing those that end here.
+/// Closes the containers that end here and goes to the next value of the one that goes on.
 Result<void> StrictScanner::after_value() {
+  skip_space(text_, at_);
+  while (!frames_.empty() && peek() == (frames_.back().is_object ? '}' : ']')) {
+    TRY_VOID(close());
+    skip_space(text_, at_);
+  }
   if (frames_.empty()) {
     done_ = true;
     return {};
   }
-  skip_space(text_, at_);
   Frame& frame = frames_.back();
-  if (peek() == (frame.is_object ? '}' : ']')) return close();
   if (peek() != ',')
     return unexpected(frame.is_object ? "a comma or the end of the object"
                                       : "a comma or the end of the array");
@@ -316,11 +360,13 @@ Result<void> StrictScanner::refuse_duplicates(const Frame& object) {
   std::sort(begin, keys_.end(), [](const Key& a, const Key& b) {
     return a.decoded != b.decoded ? a.decoded < b.decoded : a.offset < b.offset;
   });
-  auto twin = std::adjacent_find(
-      begin, keys_.end(), [](const Key& a, const Key& b) { return a.decoded == b.decoded; });
+  auto twin = std::adjacent_find(begin, keys_.end(),
+                                 [](const Key& a, const Key& b) { return a.decoded == b.decoded; });
   if (twin == keys_.end()) return {};
-  frames_.back().key = twin->decoded;
-  return refuse((twin + 1)->offset, "the member name appears twice in its object");
+  std::size_t offset = (twin + 1)->offset, end = offset;
+  skip_string(text_, end);
+  frames_.back().key = text_.substr(offset + 1, end - offset - 2);
+  return refuse(offset, "the member name appears twice in its object");
 }
 
 /// Reads a string literal and gives what stands between its quotes.
@@ -380,10 +426,10 @@ Result<void> StrictScanner::number() {
     if (peek() == '+' || peek() == '-') ++at_;
     if (!digits()) return unexpected("a digit in the exponent");
   }
-  if (options_.exact_numbers && !is_exact(text_.substr(begin, at_ - begin)))
-    return refuse(begin,
-                  "a number has more digits or a larger exponent than can be kept exactly; send "
-                  "it as a string");
+  std::string_view text = text_.substr(begin, at_ - begin);
+  if (!is_in_range(text)) return refuse(begin, "a number is beyond the range of a double");
+  if (options_.exact_numbers && !is_exact(text))
+    return refuse(begin, "a number cannot be kept exactly; send it as a string");
   return {};
 }
 
@@ -406,6 +452,15 @@ std::unexpected<Error> StrictScanner::unexpected(std::string_view wanted) const 
                                         : fmt::format("it ends where {} was expected", wanted));
 }
 
+/// True where a path reads well with the key as it is.
+bool is_plain_key(std::string_view key) {
+  auto plain = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == '-' || c == '$';
+  };
+  return key.size() <= kMaxShownKey && std::all_of(key.begin(), key.end(), plain);
+}
+
 std::string StrictScanner::path() const {
   std::string path;
   for (const Frame& frame : frames_) {
@@ -414,16 +469,11 @@ std::string StrictScanner::path() const {
       continue;
     }
     if (frame.key.empty()) continue;
-    bool plain = frame.key.size() <= kMaxShownKey &&
-                 std::all_of(frame.key.begin(), frame.key.end(), [](char c) {
-                   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          c == '_' || c == '-' || c == '$';
-                 });
-    if (plain) {
+    std::string key = unescape(frame.key);
+    if (is_plain_key(key)) {
       if (!path.empty()) path += '.';
-      path += frame.key;
+      path += key;
     } else {
-      std::string key = unescape(frame.key);
       std::size_t shown = std::min(key.size(), kMaxShownKey);
       while (!is_valid_utf8(std::string_view(key).substr(0, shown))) --shown;
       path += '[';
@@ -435,19 +485,6 @@ std::string StrictScanner::path() const {
 }
 
 // --- Slices of checked text ---------------------------------------------------------------------
-
-/// Moves behind the string literal that begins at `at`.
-void skip_string(std::string_view text, std::size_t& at) {
-  for (++at; at < text.size(); ++at) {
-    if (text[at] == '\\') {
-      ++at;
-    } else if (text[at] == '"') {
-      ++at;
-      return;
-    }
-  }
-  at = text.size();
-}
 
 /// The value that begins at or after `at`; moves behind it. Empty at the end of a container.
 std::string_view take_value(std::string_view text, std::size_t& at) {

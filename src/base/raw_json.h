@@ -29,9 +29,10 @@ struct StrictOptions {
 };
 
 /// Success for one well-formed RFC 8259 text in valid UTF-8, without byte order mark, lone
-/// surrogate escape, anything after the value, or an object that has a key twice (keys are compared
-/// decoded, so "a" and "\u0061" are one). Otherwise kInvalidArgument: the message names what is
-/// wrong and the byte, `param` the path of the value around it, such as `tools[0].parameters`.
+/// surrogate escape, number beyond a double's range, anything after the value, or an object that
+/// has a key twice (keys are compared decoded, so "a" and "\u0061" are one). Otherwise
+/// kInvalidArgument: the message names what is wrong and the byte, `param` the path of the value
+/// around it, such as `tools[0].parameters`.
 Result<void> check_strict_json(std::string_view text, StrictOptions options = {});
 
 /// The text of member `key` of an object, without surrounding space; nullopt if there is none or
