@@ -1,0 +1,402 @@
+#include "engine/entry_bodies.h"
+
+namespace perdure::engine {
+namespace {
+
+json::value optional_text(const std::optional<std::string>& text) {
+  return text ? json::value(*text) : json::value(nullptr);
+}
+
+std::optional<std::string> optional_text(const json::object& object, std::string_view key) {
+  const json::value* member = find(object, key);
+  if (!member || !member->is_string()) return std::nullopt;
+  return std::string(as_view(member->get_string()));
+}
+
+std::string text_of(const json::object& object, std::string_view key) {
+  return std::string(get_string(object, key));
+}
+
+std::uint64_t seq_of(const json::object& object, std::string_view key) {
+  return static_cast<std::uint64_t>(get_int(object, key));
+}
+
+json::array texts_to_json(const std::vector<std::string>& texts) {
+  json::array array;
+  for (const std::string& text : texts) array.emplace_back(text);
+  return array;
+}
+
+std::vector<std::string> texts_from_json(const json::array& array) {
+  std::vector<std::string> texts;
+  for (const json::value& value : array)
+    if (value.is_string()) texts.emplace_back(as_view(value.get_string()));
+  return texts;
+}
+
+json::object to_json(const FailureInfo& error) {
+  return {{"code", error.code}, {"message", error.message}};
+}
+
+FailureInfo failure_from_json(const json::object& object) {
+  return {text_of(object, "code"), text_of(object, "message")};
+}
+
+json::object to_json(const DecisionRecord& decision) {
+  return {{"verdict", decision.verdict}, {"rule", decision.rule}};
+}
+
+DecisionRecord decision_from_json(const json::object& object) {
+  return {text_of(object, "verdict"), text_of(object, "rule")};
+}
+
+std::string_view to_string(models::OutputType type) {
+  switch (type) {
+    case models::OutputType::kMessage: return "message";
+    case models::OutputType::kReasoning: return "reasoning";
+    case models::OutputType::kFunctionCall: return "function_call";
+  }
+  return "message";
+}
+
+models::OutputType output_type_from(std::string_view word) {
+  if (word == "reasoning") return models::OutputType::kReasoning;
+  if (word == "function_call") return models::OutputType::kFunctionCall;
+  return models::OutputType::kMessage;
+}
+
+json::object to_json(const FinishedItem& finished) {
+  const models::OutputItem& item = finished.item;
+  json::object object{{"type", to_string(item.type)}};
+  if (item.type == models::OutputType::kFunctionCall) {
+    object["call_id"] = item.call_id;
+    object["name"] = item.name;
+    object["arguments"] = item.arguments;
+  } else {
+    object["text"] = item.text;
+    if (item.refusal) object["refusal"] = true;
+  }
+  if (!item.raw.empty()) {
+    object["raw"] = item.raw;
+    object["raw_provider"] = item.raw_provider;
+  }
+  if (finished.streamed) {
+    json::array chunks;
+    for (std::uint32_t length : finished.chunks) chunks.emplace_back(length);
+    object["chunks"] = std::move(chunks);
+  }
+  return object;
+}
+
+FinishedItem item_from_json(const json::object& object) {
+  FinishedItem finished;
+  models::OutputItem& item = finished.item;
+  item.type = output_type_from(get_string(object, "type"));
+  item.text = text_of(object, "text");
+  item.refusal = get_bool(object, "refusal");
+  item.call_id = text_of(object, "call_id");
+  item.name = text_of(object, "name");
+  item.arguments = text_of(object, "arguments");
+  item.raw = text_of(object, "raw");
+  item.raw_provider = text_of(object, "raw_provider");
+  finished.streamed = find(object, "chunks") != nullptr;
+  for (const json::value& length : get_array(object, "chunks"))
+    finished.chunks.push_back(length.to_number<std::uint32_t>());
+  return finished;
+}
+
+std::string finish_body(json::object members) {
+  json::object body{{"v", 1}};
+  for (auto& [key, value] : members) body[key] = std::move(value);
+  return serialize(body);
+}
+
+}  // namespace
+
+std::string_view to_string(TurnStatus status) {
+  switch (status) {
+    case TurnStatus::kQueued: return "queued";
+    case TurnStatus::kInProgress: return "in_progress";
+    case TurnStatus::kWaiting: return "waiting";
+    case TurnStatus::kCompleted: return "completed";
+    case TurnStatus::kFailed: return "failed";
+    case TurnStatus::kCancelled: return "cancelled";
+  }
+  return "failed";
+}
+
+TurnStatus turn_status_from(std::string_view word) {
+  if (word == "queued") return TurnStatus::kQueued;
+  if (word == "in_progress") return TurnStatus::kInProgress;
+  if (word == "waiting") return TurnStatus::kWaiting;
+  if (word == "completed") return TurnStatus::kCompleted;
+  if (word == "cancelled") return TurnStatus::kCancelled;
+  return TurnStatus::kFailed;
+}
+
+json::object to_json(const models::TokenUsage& usage) {
+  return {{"input", usage.input_tokens},
+          {"cached", usage.cached_tokens},
+          {"output", usage.output_tokens},
+          {"reasoning", usage.reasoning_tokens}};
+}
+
+models::TokenUsage usage_from_json(const json::object& object) {
+  return {get_int(object, "input"), get_int(object, "cached"), get_int(object, "output"),
+          get_int(object, "reasoning")};
+}
+
+json::object to_json(const AgentConfig& agent) {
+  json::array functions;
+  for (const FunctionConfig& function : agent.functions)
+    functions.push_back(json::object{{"name", function.name},
+                                     {"description", function.description},
+                                     {"parameters", function.parameters}});
+  return {{"id", agent.id},
+          {"name", optional_text(agent.name)},
+          {"model", agent.model},
+          {"instructions", optional_text(agent.instructions)},
+          {"functions", std::move(functions)},
+          {"reasoning_effort", optional_text(agent.reasoning_effort)},
+          {"reasoning_summary", optional_text(agent.reasoning_summary)},
+          {"text_schema", optional_text(agent.text_schema)},
+          {"verbosity", agent.verbosity},
+          {"service_tier", agent.service_tier}};
+}
+
+AgentConfig agent_from_json(const json::object& object) {
+  AgentConfig agent;
+  agent.id = text_of(object, "id");
+  agent.name = optional_text(object, "name");
+  agent.model = text_of(object, "model");
+  agent.instructions = optional_text(object, "instructions");
+  for (const json::value& value : get_array(object, "functions")) {
+    const json::object& function = value.as_object();
+    agent.functions.push_back({text_of(function, "name"), text_of(function, "description"),
+                               text_of(function, "parameters")});
+  }
+  agent.reasoning_effort = optional_text(object, "reasoning_effort");
+  agent.reasoning_summary = optional_text(object, "reasoning_summary");
+  agent.text_schema = optional_text(object, "text_schema");
+  agent.verbosity = text_of(object, "verbosity");
+  agent.service_tier = text_of(object, "service_tier");
+  return agent;
+}
+
+std::string encode(const SessionCreatedBody& body) {
+  json::object metadata;
+  for (const auto& [key, value] : body.metadata) metadata[key] = value;
+  return finish_body({{"agent", to_json(body.agent)},
+                      {"environment", body.environment},
+                      {"metadata", std::move(metadata)},
+                      {"principal", body.principal}});
+}
+
+std::string encode(const SessionFailedBody& body) {
+  return finish_body({{"error", to_json(body.error)}});
+}
+
+std::string encode(const InputQueuedBody& body) {
+  return finish_body({{"texts", texts_to_json(body.texts)}});
+}
+
+std::string encode(const UserMessageBody& body) {
+  json::object members{{"turn", body.turn}, {"texts", texts_to_json(body.texts)}};
+  if (body.queued != 0) members["queued"] = body.queued;
+  return finish_body(std::move(members));
+}
+
+std::string encode(const ModelCallStartedBody& body) {
+  return finish_body({{"turn", body.turn},
+                      {"attempt", body.attempt},
+                      {"provider", body.provider},
+                      {"model", body.model},
+                      {"key", body.key},
+                      {"context_through", body.context_through},
+                      {"decision", to_json(body.decision)}});
+}
+
+std::string encode(const ModelCallFinishedBody& body) {
+  json::array items;
+  for (const FinishedItem& item : body.items) items.push_back(to_json(item));
+  json::object members{{"call", body.call}, {"items", std::move(items)}, {"finish", body.finish}};
+  if (body.usage_known) members["usage"] = to_json(body.usage);
+  if (!body.response_id.empty()) members["response_id"] = body.response_id;
+  if (!body.model.empty()) members["model"] = body.model;
+  return finish_body(std::move(members));
+}
+
+std::string encode(const ModelCallAbandonedBody& body) {
+  json::object members{{"call", body.call}, {"error", to_json(body.error)}};
+  if (body.lost) members["lost"] = true;
+  if (body.shown) {
+    members["shown"] = true;
+    members["text"] = body.text;
+    members["position"] = body.position;
+  }
+  if (body.retry_at != 0) members["retry_at"] = body.retry_at;
+  if (body.usage_known) members["usage"] = to_json(body.usage);
+  return finish_body(std::move(members));
+}
+
+std::string encode(const FunctionOutputBody& body) {
+  json::object members{{"turn", body.turn}, {"call_id", body.call_id}, {"success", body.success}};
+  if (body.output) members["output"] = *body.output;
+  if (body.error) members["error"] = *body.error;
+  if (body.by_engine) members["by_engine"] = true;
+  return finish_body(std::move(members));
+}
+
+std::string encode(const EffectStartedBody& body) {
+  return finish_body({{"turn", body.turn},
+                      {"call_id", body.call_id},
+                      {"tool", body.tool},
+                      {"class", body.repeat_class},
+                      {"key", body.key},
+                      {"decision", to_json(body.decision)}});
+}
+
+std::string encode(const EffectEndedBody& body) {
+  json::object members{
+      {"call_id", body.call_id}, {"success", body.success}, {"output", body.output}};
+  if (body.decision) members["decision"] = to_json(*body.decision);
+  return finish_body(std::move(members));
+}
+
+std::string encode(const TurnCreatedBody&) { return finish_body({}); }
+
+std::string encode(const TurnStartedBody& body) { return finish_body({{"turn", body.turn}}); }
+
+std::string encode(const TurnEndedBody& body) {
+  json::object members{
+      {"turn", body.turn}, {"status", to_string(body.status)}, {"idle", body.idle}};
+  if (body.error) members["error"] = to_json(*body.error);
+  if (body.usage) members["usage"] = to_json(*body.usage);
+  return finish_body(std::move(members));
+}
+
+namespace {
+
+void read(const json::object& o, SessionCreatedBody& body) {
+  body.agent = agent_from_json(get_object(o, "agent"));
+  body.environment = text_of(o, "environment");
+  for (const auto& [key, value] : get_object(o, "metadata"))
+    if (value.is_string()) body.metadata[std::string(key)] = as_view(value.get_string());
+  body.principal = text_of(o, "principal");
+}
+
+void read(const json::object& o, SessionFailedBody& body) {
+  body.error = failure_from_json(get_object(o, "error"));
+}
+
+void read(const json::object& o, InputQueuedBody& body) {
+  body.texts = texts_from_json(get_array(o, "texts"));
+}
+
+void read(const json::object& o, UserMessageBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.queued = seq_of(o, "queued");
+  body.texts = texts_from_json(get_array(o, "texts"));
+}
+
+void read(const json::object& o, ModelCallStartedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.attempt = static_cast<int>(get_int(o, "attempt", 1));
+  body.provider = text_of(o, "provider");
+  body.model = text_of(o, "model");
+  body.key = text_of(o, "key");
+  body.context_through = seq_of(o, "context_through");
+  body.decision = decision_from_json(get_object(o, "decision"));
+}
+
+void read(const json::object& o, ModelCallFinishedBody& body) {
+  body.call = seq_of(o, "call");
+  for (const json::value& item : get_array(o, "items"))
+    body.items.push_back(item_from_json(item.as_object()));
+  body.usage_known = find(o, "usage") != nullptr;
+  body.usage = usage_from_json(get_object(o, "usage"));
+  body.finish = text_of(o, "finish");
+  body.response_id = text_of(o, "response_id");
+  body.model = text_of(o, "model");
+}
+
+void read(const json::object& o, ModelCallAbandonedBody& body) {
+  body.call = seq_of(o, "call");
+  body.error = failure_from_json(get_object(o, "error"));
+  body.lost = get_bool(o, "lost");
+  body.shown = get_bool(o, "shown");
+  body.text = text_of(o, "text");
+  body.position = static_cast<std::uint32_t>(get_int(o, "position"));
+  body.retry_at = get_int(o, "retry_at");
+  body.usage_known = find(o, "usage") != nullptr;
+  body.usage = usage_from_json(get_object(o, "usage"));
+}
+
+void read(const json::object& o, FunctionOutputBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.call_id = text_of(o, "call_id");
+  body.success = get_bool(o, "success");
+  body.output = optional_text(o, "output");
+  body.error = optional_text(o, "error");
+  body.by_engine = get_bool(o, "by_engine");
+}
+
+void read(const json::object& o, EffectStartedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.call_id = text_of(o, "call_id");
+  body.tool = text_of(o, "tool");
+  body.repeat_class = text_of(o, "class");
+  body.key = text_of(o, "key");
+  body.decision = decision_from_json(get_object(o, "decision"));
+}
+
+void read(const json::object& o, EffectEndedBody& body) {
+  body.call_id = text_of(o, "call_id");
+  body.success = get_bool(o, "success");
+  body.output = text_of(o, "output");
+  if (find(o, "decision")) body.decision = decision_from_json(get_object(o, "decision"));
+}
+
+void read(const json::object&, TurnCreatedBody&) {}
+
+void read(const json::object& o, TurnStartedBody& body) { body.turn = seq_of(o, "turn"); }
+
+void read(const json::object& o, TurnEndedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.status = turn_status_from(get_string(o, "status"));
+  body.idle = get_bool(o, "idle", true);
+  if (find(o, "error")) body.error = failure_from_json(get_object(o, "error"));
+  if (find(o, "usage")) body.usage = usage_from_json(get_object(o, "usage"));
+}
+
+}  // namespace
+
+template <class Body>
+Result<Body> decode(std::string_view text) {
+  auto parsed = parse_json(text);
+  if (!parsed || !parsed->is_object())
+    return fail(ErrorCode::kInternal, "a journal entry's body is not a JSON object");
+  const json::object& object = parsed->get_object();
+  if (get_int(object, "v") != 1)
+    return fail(ErrorCode::kInternal,
+                "a journal entry was written by a newer version of this program");
+  Body body;
+  read(object, body);
+  return body;
+}
+
+template Result<SessionCreatedBody> decode(std::string_view);
+template Result<SessionFailedBody> decode(std::string_view);
+template Result<InputQueuedBody> decode(std::string_view);
+template Result<UserMessageBody> decode(std::string_view);
+template Result<ModelCallStartedBody> decode(std::string_view);
+template Result<ModelCallFinishedBody> decode(std::string_view);
+template Result<ModelCallAbandonedBody> decode(std::string_view);
+template Result<FunctionOutputBody> decode(std::string_view);
+template Result<EffectStartedBody> decode(std::string_view);
+template Result<EffectEndedBody> decode(std::string_view);
+template Result<TurnCreatedBody> decode(std::string_view);
+template Result<TurnStartedBody> decode(std::string_view);
+template Result<TurnEndedBody> decode(std::string_view);
+
+}  // namespace perdure::engine

@@ -1,0 +1,153 @@
+// The bodies of a session's entries, as values, and their JSON text.
+//
+// docs/formats/journal.md is the specification. Every body has "v": 1. Readers accept every released
+// version and ignore members they do not know; a body that cannot be read is kInternal, because it
+// passed through us when it was written.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "engine/session_view.h"
+#include "journal/entry.h"
+#include "models/item.h"
+
+namespace perdure::engine {
+
+/// A decision of policy, as journaled with the intent it allowed.
+struct DecisionRecord {
+  std::string verdict;
+  std::string rule;
+};
+
+struct SessionCreatedBody {
+  AgentConfig agent;
+  std::string environment;
+  std::map<std::string, std::string> metadata;
+  std::string principal;
+};
+
+struct SessionFailedBody {
+  FailureInfo error;
+};
+
+struct InputQueuedBody {
+  std::vector<std::string> texts;
+};
+
+struct UserMessageBody {
+  std::uint64_t turn = 0;
+  std::uint64_t queued = 0;  ///< the kInputQueued entry it was, 0 if it was placed at once
+  std::vector<std::string> texts;
+};
+
+struct ModelCallStartedBody {
+  std::uint64_t turn = 0;
+  int attempt = 1;  ///< counts failures, not losses
+  std::string provider;
+  std::string model;  ///< the upstream name
+  std::string key;    ///< the idempotency key of the effect
+  std::uint64_t context_through = 0;  ///< the context was every item up to this entry
+  DecisionRecord decision;
+};
+
+struct FinishedItem {
+  models::OutputItem item;
+  bool streamed = false;  ///< deltas were shown while the call ran
+  std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
+};
+
+struct ModelCallFinishedBody {
+  std::uint64_t call = 0;  ///< the kModelCallStarted entry
+  std::vector<FinishedItem> items;
+  models::TokenUsage usage;
+  bool usage_known = false;
+  std::string finish;  ///< "stop", "tool_calls", "length", "content_filter"
+  std::string response_id;
+  std::string model;
+};
+
+struct ModelCallAbandonedBody {
+  std::uint64_t call = 0;
+  FailureInfo error;
+  bool lost = false;   ///< the process ended while it ran: not an attempt that failed
+  bool shown = false;  ///< deltas of a message may have been seen
+  std::string text;    ///< of that message, where known
+  std::uint32_t position = 0;
+  UnixMillis retry_at = 0;  ///< 0: not tried again
+  models::TokenUsage usage;
+  bool usage_known = false;
+};
+
+struct FunctionOutputBody {
+  std::uint64_t turn = 0;
+  std::string call_id;
+  bool success = true;
+  std::optional<std::string> output;  ///< JSON text
+  std::optional<std::string> error;
+  bool by_engine = false;  ///< the call was refused before anybody ran it
+};
+
+struct EffectStartedBody {
+  std::uint64_t turn = 0;
+  std::string call_id;
+  std::string tool;
+  std::string repeat_class;
+  std::string key;
+  DecisionRecord decision;
+};
+
+/// kEffectFinished, kEffectUnknown and kEffectDenied share one body.
+struct EffectEndedBody {
+  std::string call_id;
+  bool success = false;
+  std::string output;  ///< text for the model
+  std::optional<DecisionRecord> decision;  ///< of a denial
+};
+
+struct TurnCreatedBody {};
+
+struct TurnStartedBody {
+  std::uint64_t turn = 0;
+};
+
+struct TurnEndedBody {
+  std::uint64_t turn = 0;
+  TurnStatus status = TurnStatus::kCompleted;
+  std::optional<FailureInfo> error;
+  std::optional<models::TokenUsage> usage;
+  bool idle = true;  ///< no other turn follows at once
+};
+
+std::string encode(const SessionCreatedBody& body);
+std::string encode(const SessionFailedBody& body);
+std::string encode(const InputQueuedBody& body);
+std::string encode(const UserMessageBody& body);
+std::string encode(const ModelCallStartedBody& body);
+std::string encode(const ModelCallFinishedBody& body);
+std::string encode(const ModelCallAbandonedBody& body);
+std::string encode(const FunctionOutputBody& body);
+std::string encode(const EffectStartedBody& body);
+std::string encode(const EffectEndedBody& body);
+std::string encode(const TurnCreatedBody& body);
+std::string encode(const TurnStartedBody& body);
+std::string encode(const TurnEndedBody& body);
+
+/// decode<Body>(text)
+template <class Body>
+Result<Body> decode(std::string_view text);
+
+// Pieces shared with the snapshot.
+json::object to_json(const AgentConfig& agent);
+AgentConfig agent_from_json(const json::object& object);
+json::object to_json(const models::TokenUsage& usage);
+models::TokenUsage usage_from_json(const json::object& object);
+std::string_view to_string(TurnStatus status);
+TurnStatus turn_status_from(std::string_view word);
+
+}  // namespace perdure::engine

@@ -1,0 +1,597 @@
+#include "engine/fold.h"
+
+#include <algorithm>
+
+namespace perdure::engine {
+namespace {
+
+using journal::Entry;
+
+/// One step of the fold. Members named `on_…` change the state and emit in wire order.
+class Step {
+ public:
+  Step(SessionState& state, const Entry& entry, FoldOptions options)
+      : state_(state), entry_(entry), options_(options) {}
+
+  Result<void> run();
+  Events take() { return std::move(events_); }
+
+ private:
+  Result<void> on(const SessionCreatedBody& body);
+  Result<void> on(const SessionFailedBody& body);
+  Result<void> on(const InputQueuedBody& body);
+  Result<void> on(const UserMessageBody& body);
+  Result<void> on(const ModelCallStartedBody& body);
+  Result<void> on(const ModelCallFinishedBody& body);
+  Result<void> on(const ModelCallAbandonedBody& body);
+  Result<void> on(const FunctionOutputBody& body);
+  Result<void> on(const EffectStartedBody& body);
+  Result<void> on_effect_ended(const EffectEndedBody& body);
+  Result<void> on(const TurnCreatedBody& body);
+  Result<void> on(const TurnStartedBody& body);
+  Result<void> on(const TurnEndedBody& body);
+
+  template <class Body>
+  Result<void> decoded() {
+    TRY(body, decode<Body>(entry_.body));
+    return on(body);
+  }
+
+  Result<void> need_turn() const {
+    if (!state_.turn)
+      return fail(ErrorCode::kInternal,
+                  "entry " + std::to_string(entry_.seq) + " needs a turn and there is none");
+    return {};
+  }
+
+  void emit(SessionEvent event);
+  void emit_session(EventType type);
+  void emit_turn(EventType type, TurnView turn);
+  void emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index);
+  void emit_finished_message(const ItemView& item, const FinishedItem& finished,
+                             std::uint64_t call, std::uint32_t output_index);
+  /// The output of a call: the item, and the end of the call's own item.
+  void emit_output(const OpenCall& call, ItemView output);
+
+  SessionState& state_;
+  const Entry& entry_;
+  FoldOptions options_;
+  Events events_;
+  std::uint32_t sub_ = 0;
+};
+
+std::string item_id(std::string_view prefix, const SessionId& session, Place place) {
+  return local_id(prefix, session, place);
+}
+
+ItemView view_of_call(const SessionId& session, std::string turn_id, const OpenCall& call,
+                      ItemStatus status) {
+  ItemView item;
+  item.id = item_id("fc", session, call.place);
+  item.turn_id = std::move(turn_id);
+  item.type = ItemType::kFunctionCall;
+  item.status = status;
+  item.call_id = call.call_id;
+  item.name = call.name;
+  item.arguments = call.arguments;
+  return item;
+}
+
+ItemView view_of_user_message(const SessionId& session, std::string turn_id, std::uint64_t seq,
+                              const UserMessageBody& body) {
+  ItemView item;
+  item.id = item_id("msg", session, {seq, 0});
+  item.turn_id = std::move(turn_id);
+  item.type = ItemType::kUserMessage;
+  item.texts = body.texts;
+  return item;
+}
+
+ItemView view_of_output(const SessionId& session, std::string turn_id, std::uint64_t seq,
+                        const FunctionOutputBody& body) {
+  ItemView item;
+  item.id = item_id("fco", session, {seq, 0});
+  item.turn_id = std::move(turn_id);
+  item.type = ItemType::kFunctionOutput;
+  item.status = body.success ? ItemStatus::kCompleted : ItemStatus::kFailed;
+  item.call_id = body.call_id;
+  item.output = body.output;
+  item.error = body.error;
+  return item;
+}
+
+ItemView view_of_effect_output(const SessionId& session, std::string turn_id, std::uint64_t seq,
+                               journal::Kind kind, const EffectEndedBody& body) {
+  ItemView item;
+  item.id = item_id("fco", session, {seq, 0});
+  item.turn_id = std::move(turn_id);
+  item.type = ItemType::kFunctionOutput;
+  item.status = body.success                         ? ItemStatus::kCompleted
+                : kind == journal::kEffectUnknown ? ItemStatus::kIncomplete
+                                                  : ItemStatus::kFailed;
+  item.call_id = body.call_id;
+  if (body.success) {
+    std::string quoted;
+    append_quoted(quoted, body.output);
+    item.output = std::move(quoted);
+  } else {
+    item.error = body.output;
+  }
+  return item;
+}
+
+/// The items of a finished model call, without the streamed message's special id handling elsewhere.
+std::vector<ItemView> views_of_finished(const SessionId& session, const std::string& turn_id,
+                                        std::uint64_t seq, const ModelCallFinishedBody& body) {
+  bool has_calls = std::any_of(body.items.begin(), body.items.end(), [](const FinishedItem& f) {
+    return f.item.type == models::OutputType::kFunctionCall;
+  });
+  std::vector<ItemView> views;
+  bool first_message = true;
+  for (std::uint32_t i = 0; i < body.items.size(); ++i) {
+    const models::OutputItem& item = body.items[i].item;
+    ItemView view;
+    view.turn_id = turn_id;
+    switch (item.type) {
+      case models::OutputType::kMessage: {
+        // The first message's id was reserved by the intent, because it may have been streamed.
+        Place place = std::exchange(first_message, false) ? Place{body.call, 0} : Place{seq, i + 1};
+        view.id = item_id("msg", session, place);
+        view.type = ItemType::kAssistantMessage;
+        view.texts = {item.text};
+        view.phase = has_calls ? Phase::kCommentary : Phase::kFinalAnswer;
+        if (body.finish == "length" && !has_calls) view.status = ItemStatus::kIncomplete;
+        break;
+      }
+      case models::OutputType::kReasoning:
+        view.id = item_id("rs", session, {seq, i + 1});
+        view.type = ItemType::kReasoning;
+        if (!item.text.empty()) view.texts = {item.text};
+        break;
+      case models::OutputType::kFunctionCall: {
+        OpenCall call{item.call_id, item.name, item.arguments, {seq, i + 1}, 0};
+        view = view_of_call(session, turn_id, call, ItemStatus::kInProgress);
+        break;
+      }
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+ItemView view_of_abandoned(const SessionId& session, std::string turn_id,
+                           const ModelCallAbandonedBody& body) {
+  ItemView item;
+  item.id = item_id("msg", session, {body.call, 0});
+  item.turn_id = std::move(turn_id);
+  item.type = ItemType::kAssistantMessage;
+  item.status = ItemStatus::kIncomplete;
+  item.texts = {body.text};
+  return item;
+}
+
+SessionEvent text_event(EventType type, const SessionState& state, std::uint64_t call_seq,
+                        std::uint32_t output_index) {
+  SessionEvent event;
+  event.type = type;
+  event.session_id = state.key.session;
+  event.turn_id = state.turn_id();
+  event.item_id = state.streamed_message_id(call_seq);
+  event.output_index = output_index;
+  return event;
+}
+
+SessionEvent volatile_event(EventType type, const SessionState& state, std::uint64_t call_seq,
+                            std::uint32_t output_index, std::uint32_t ordinal) {
+  SessionEvent event = text_event(type, state, call_seq, output_index);
+  event.durable = false;
+  event.place = {call_seq, 0};
+  event.ordinal = ordinal;
+  return event;
+}
+
+/// Takes the call with this id out of `calls`.
+std::optional<OpenCall> take_call(std::vector<OpenCall>& calls, const std::string& call_id) {
+  auto found = std::find_if(calls.begin(), calls.end(),
+                            [&](const OpenCall& call) { return call.call_id == call_id; });
+  if (found == calls.end()) return std::nullopt;
+  OpenCall call = std::move(*found);
+  calls.erase(found);
+  return call;
+}
+
+Result<void> Step::run() {
+  if (entry_.seq <= state_.head)
+    return fail(ErrorCode::kInternal, "entry " + std::to_string(entry_.seq) + " came twice");
+  state_.head = entry_.seq;
+  state_.last_active = entry_.time;
+  state_.bytes_since_snapshot += entry_.body.size();
+  switch (entry_.kind) {
+    case journal::kSessionCreated: return decoded<SessionCreatedBody>();
+    case journal::kSessionFailed: return decoded<SessionFailedBody>();
+    case journal::kInputQueued: return decoded<InputQueuedBody>();
+    case journal::kUserMessage: return decoded<UserMessageBody>();
+    case journal::kModelCallStarted: return decoded<ModelCallStartedBody>();
+    case journal::kModelCallFinished: return decoded<ModelCallFinishedBody>();
+    case journal::kModelCallAbandoned: return decoded<ModelCallAbandonedBody>();
+    case journal::kFunctionOutput: return decoded<FunctionOutputBody>();
+    case journal::kEffectStarted: return decoded<EffectStartedBody>();
+    case journal::kEffectFinished:
+    case journal::kEffectUnknown:
+    case journal::kEffectDenied: {
+      TRY(body, decode<EffectEndedBody>(entry_.body));
+      return on_effect_ended(body);
+    }
+    case journal::kTurnCreated: return decoded<TurnCreatedBody>();
+    case journal::kTurnStarted: return decoded<TurnStartedBody>();
+    case journal::kTurnEnded: return decoded<TurnEndedBody>();
+    default:
+      return fail(ErrorCode::kInternal, "entry " + std::to_string(entry_.seq) +
+                                            " is of the unknown kind " +
+                                            std::to_string(entry_.kind));
+  }
+}
+
+Result<void> Step::on(const SessionCreatedBody& body) {
+  state_.agent = std::make_shared<AgentConfig>(body.agent);
+  state_.environment = body.environment;
+  state_.metadata = body.metadata;
+  state_.principal = body.principal;
+  state_.created = entry_.time;
+  emit_session(EventType::kSessionCreated);
+  return {};
+}
+
+Result<void> Step::on(const SessionFailedBody& body) {
+  state_.error = body.error;
+  state_.turn.reset();
+  state_.queued.clear();
+  state_.active = false;
+  SessionEvent event;
+  event.type = EventType::kError;
+  event.error = body.error;
+  emit(std::move(event));
+  emit_session(EventType::kSessionFailed);
+  return {};
+}
+
+Result<void> Step::on(const InputQueuedBody&) {
+  state_.queued.push_back(entry_.seq);
+  return {};
+}
+
+Result<void> Step::on(const UserMessageBody& body) {
+  TRY_VOID(need_turn());
+  if (body.queued != 0) std::erase(state_.queued, body.queued);
+  emit_item(EventType::kItemAdded,
+            view_of_user_message(state_.key.session, state_.turn_id(), entry_.seq, body), {});
+  return {};
+}
+
+Result<void> Step::on(const ModelCallStartedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  turn.model_call = OpenModelCall{entry_.seq, body.attempt, body.provider};
+  turn.model_calls += 1;
+  turn.retry_at = 0;
+  return {};
+}
+
+Result<void> Step::on(const ModelCallFinishedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  std::vector<ItemView> views =
+      views_of_finished(state_.key.session, state_.turn_id(), entry_.seq, body);
+  std::uint32_t base = turn.next_output_index;
+  turn.model_call.reset();
+  turn.failed_attempts = 0;
+  turn.usage += body.usage;
+  turn.usage_known = turn.usage_known && body.usage_known;
+  turn.next_output_index += static_cast<std::uint32_t>(body.items.size());
+  for (std::uint32_t i = 0; i < views.size(); ++i) {
+    const FinishedItem& finished = body.items[i];
+    switch (views[i].type) {
+      case ItemType::kAssistantMessage:
+        emit_finished_message(views[i], finished, body.call, base + i);
+        break;
+      case ItemType::kFunctionCall:
+        turn.undecided.push_back({finished.item.call_id, finished.item.name,
+                                  finished.item.arguments, {entry_.seq, i + 1}, base + i});
+        break;  // its item appears with what is decided about it
+      default:
+        emit_item(EventType::kItemAdded, views[i], base + i);
+        emit_item(EventType::kItemDone, views[i], base + i);
+    }
+  }
+  // A call whose name is one of the session's functions is the client's: it waits from here on.
+  std::vector<OpenCall> rest;
+  bool waits = false;
+  for (OpenCall& call : turn.undecided) {
+    emit_item(EventType::kItemAdded,
+              view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kInProgress),
+              call.output_index);
+    bool client_runs_it =
+        std::any_of(state_.agent->functions.begin(), state_.agent->functions.end(),
+                    [&](const FunctionConfig& f) { return f.name == call.name; }) &&
+        check_strict_json(call.arguments, {.exact_numbers = true}).has_value();
+    if (client_runs_it) {
+      turn.pending.push_back(std::move(call));
+      waits = true;
+    } else {
+      rest.push_back(std::move(call));
+    }
+  }
+  turn.undecided = std::move(rest);
+  if (waits) emit_session(EventType::kSessionRequiresAction);
+  if (turn.pending.empty() && turn.undecided.empty()) {
+    turn.finished = true;
+    if (body.finish == "length")
+      turn.failure = FailureInfo{"max_output_tokens",
+                                 "The model stopped at its limit of output tokens before it had "
+                                 "finished its answer."};
+    if (body.finish == "content_filter")
+      turn.failure = FailureInfo{"misalignment_policy_violation",
+                                 "The provider's safety systems stopped the answer."};
+  }
+  return {};
+}
+
+Result<void> Step::on(const ModelCallAbandonedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  turn.model_call.reset();
+  turn.usage += body.usage;
+  turn.usage_known = turn.usage_known && (body.usage_known || body.lost || !body.shown);
+  if (!body.lost) {
+    turn.failed_attempts += 1;
+    turn.retry_at = body.retry_at;
+    if (body.retry_at == 0) turn.failure = body.error;
+  }
+  if (body.shown)
+    emit_item(EventType::kItemDone, view_of_abandoned(state_.key.session, state_.turn_id(), body),
+              turn.next_output_index + body.position);
+  return {};
+}
+
+Result<void> Step::on(const FunctionOutputBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  auto call = take_call(body.by_engine ? turn.undecided : turn.pending, body.call_id);
+  if (!call)
+    return fail(ErrorCode::kInternal, "entry " + std::to_string(entry_.seq) +
+                                          " answers a call that nobody waits for");
+  if (!body.by_engine && turn.pending.empty()) emit_session(EventType::kSessionInProgress);
+  emit_output(*call, view_of_output(state_.key.session, state_.turn_id(), entry_.seq, body));
+  return {};
+}
+
+Result<void> Step::on(const EffectStartedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  auto call = take_call(turn.undecided, body.call_id);
+  if (!call)
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " starts a call that was not asked for");
+  turn.effects.push_back({entry_.seq, std::move(*call), body.repeat_class, body.key});
+  return {};
+}
+
+Result<void> Step::on_effect_ended(const EffectEndedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  std::optional<OpenCall> call = take_call(turn.undecided, body.call_id);  // denied before it began
+  if (!call) {
+    auto found = std::find_if(turn.effects.begin(), turn.effects.end(), [&](const OpenEffect& e) {
+      return e.call.call_id == body.call_id;
+    });
+    if (found == turn.effects.end())
+      return fail(ErrorCode::kInternal,
+                  "entry " + std::to_string(entry_.seq) + " ends an effect that is not open");
+    call = std::move(found->call);
+    turn.effects.erase(found);
+  }
+  emit_output(*call, view_of_effect_output(state_.key.session, state_.turn_id(), entry_.seq,
+                                           entry_.kind, body));
+  return {};
+}
+
+Result<void> Step::on(const TurnCreatedBody&) {
+  if (state_.turn)
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " creates a turn while another runs");
+  state_.turn = TurnState{.seq = entry_.seq, .created = entry_.time};
+  emit_turn(EventType::kTurnCreated, state_.turn_view());
+  return {};
+}
+
+Result<void> Step::on(const TurnStartedBody&) {
+  TRY_VOID(need_turn());
+  state_.turn->started = entry_.time;
+  if (!std::exchange(state_.active, true)) emit_session(EventType::kSessionInProgress);
+  emit_turn(EventType::kTurnInProgress, state_.turn_view());
+  return {};
+}
+
+Result<void> Step::on(const TurnEndedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState turn = std::move(*state_.turn);
+  TurnView view = [&] {
+    state_.turn = turn;
+    return state_.turn_view();
+  }();
+  for (const OpenCall& call : turn.pending)  // what a cancelled turn no longer waits for
+    emit_item(EventType::kItemDone,
+              view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kIncomplete),
+              call.output_index);
+  view.status = body.status;
+  view.completed = entry_.time;
+  view.error = body.error;
+  view.usage = body.usage;
+  state_.turn.reset();
+  state_.usage += turn.usage;
+  state_.usage_known = state_.usage_known && turn.usage_known;
+  if (body.idle) state_.active = false;
+  EventType type = EventType::kTurnCompleted;
+  if (body.status == TurnStatus::kCancelled) type = EventType::kTurnCancelled;
+  if (body.status == TurnStatus::kFailed) {
+    type = EventType::kTurnFailed;
+    SessionEvent event;
+    event.type = EventType::kError;
+    event.error = body.error;
+    event.turn_id = view.id;
+    emit(std::move(event));
+  }
+  emit_turn(type, std::move(view));
+  if (body.idle) emit_session(EventType::kSessionIdle);
+  return {};
+}
+
+void Step::emit(SessionEvent event) {
+  if (event.durable) event.place = {entry_.seq, sub_++};
+  if (!options_.events) return;
+  event.session_id = state_.key.session;
+  events_.push_back(std::make_shared<const SessionEvent>(std::move(event)));
+}
+
+void Step::emit_session(EventType type) {
+  SessionEvent event;
+  event.type = type;
+  if (options_.events) event.session = state_.view();
+  emit(std::move(event));
+}
+
+void Step::emit_turn(EventType type, TurnView turn) {
+  SessionEvent event;
+  event.type = type;
+  event.turn_id = turn.id;
+  event.turn = std::move(turn);
+  emit(std::move(event));
+}
+
+void Step::emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index) {
+  SessionEvent event;
+  event.type = type;
+  event.turn_id = item.turn_id;
+  event.item_id = item.id;
+  event.item = std::move(item);
+  event.output_index = output_index;
+  emit(std::move(event));
+}
+
+void Step::emit_finished_message(const ItemView& item, const FinishedItem& finished,
+                                 std::uint64_t call, std::uint32_t output_index) {
+  if (!finished.streamed) {
+    ItemView begun = item;
+    begun.status = ItemStatus::kInProgress;
+    begun.texts.clear();
+    begun.phase = Phase::kNone;
+    emit_item(EventType::kItemAdded, std::move(begun), output_index);
+    SessionEvent part = text_event(EventType::kContentPartAdded, state_, call, output_index);
+    part.item_id = item.id;
+    emit(std::move(part));
+  } else if (options_.replay && options_.events) {
+    events_.push_back(message_added(state_, call, output_index));
+    events_.push_back(part_added(state_, call, output_index));
+    std::size_t begin = 0;
+    std::uint32_t chunk = 0;
+    for (std::uint32_t length : finished.chunks) {
+      events_.push_back(text_delta(state_, call, output_index, chunk++,
+                                   finished.item.text.substr(begin, length)));
+      begin += length;
+    }
+  }
+  for (EventType type : {EventType::kTextDone, EventType::kContentPartDone}) {
+    SessionEvent event = text_event(type, state_, call, output_index);
+    event.item_id = item.id;
+    event.text = finished.item.text;
+    emit(std::move(event));
+  }
+  emit_item(EventType::kItemDone, item, output_index);
+}
+
+void Step::emit_output(const OpenCall& call, ItemView output) {
+  ItemStatus status = output.status;
+  emit_item(EventType::kItemAdded, std::move(output), {});
+  emit_item(EventType::kItemDone,
+            view_of_call(state_.key.session, state_.turn_id(), call, status), call.output_index);
+}
+
+}  // namespace
+
+Result<Events> apply(SessionState& state, const Entry& entry, FoldOptions options) {
+  Step step(state, entry, options);
+  TRY_VOID(step.run());
+  return step.take();
+}
+
+Result<SessionState> fold(const journal::Loaded& loaded) {
+  SessionState state;
+  state.key = loaded.row.key;
+  if (loaded.snapshot) {
+    TRY(from, from_snapshot(loaded.row.key, *loaded.snapshot));
+    state = std::move(from);
+  }
+  for (const Entry& entry : loaded.tail) TRY_VOID(apply(state, entry));
+  return state;
+}
+
+Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& entry) {
+  auto turn_id = [&](std::uint64_t seq) { return local_id("turn", session, {seq, 0}); };
+  switch (entry.kind) {
+    case journal::kUserMessage: {
+      TRY(body, decode<UserMessageBody>(entry.body));
+      return std::vector{view_of_user_message(session, turn_id(body.turn), entry.seq, body)};
+    }
+    case journal::kModelCallFinished: {
+      TRY(body, decode<ModelCallFinishedBody>(entry.body));
+      return views_of_finished(session, {}, entry.seq, body);
+    }
+    case journal::kModelCallAbandoned: {
+      TRY(body, decode<ModelCallAbandonedBody>(entry.body));
+      if (!body.shown) return std::vector<ItemView>{};
+      return std::vector{view_of_abandoned(session, {}, body)};
+    }
+    case journal::kFunctionOutput: {
+      TRY(body, decode<FunctionOutputBody>(entry.body));
+      return std::vector{view_of_output(session, turn_id(body.turn), entry.seq, body)};
+    }
+    case journal::kEffectFinished:
+    case journal::kEffectUnknown:
+    case journal::kEffectDenied: {
+      TRY(body, decode<EffectEndedBody>(entry.body));
+      return std::vector{view_of_effect_output(session, {}, entry.seq, entry.kind, body)};
+    }
+    default: return std::vector<ItemView>{};
+  }
+}
+
+std::shared_ptr<const SessionEvent> message_added(const SessionState& state,
+                                                  std::uint64_t call_seq,
+                                                  std::uint32_t output_index) {
+  SessionEvent event =
+      volatile_event(EventType::kItemAdded, state, call_seq, output_index, 0);
+  ItemView item;
+  item.id = event.item_id;
+  item.turn_id = event.turn_id;
+  item.type = ItemType::kAssistantMessage;
+  item.status = ItemStatus::kInProgress;
+  event.item = std::move(item);
+  return std::make_shared<const SessionEvent>(std::move(event));
+}
+
+std::shared_ptr<const SessionEvent> part_added(const SessionState& state, std::uint64_t call_seq,
+                                               std::uint32_t output_index) {
+  return std::make_shared<const SessionEvent>(
+      volatile_event(EventType::kContentPartAdded, state, call_seq, output_index, 1));
+}
+
+std::shared_ptr<const SessionEvent> text_delta(const SessionState& state, std::uint64_t call_seq,
+                                               std::uint32_t output_index, std::uint32_t chunk,
+                                               std::string text) {
+  SessionEvent event =
+      volatile_event(EventType::kTextDelta, state, call_seq, output_index, 2 + chunk);
+  event.text = std::move(text);
+  return std::make_shared<const SessionEvent>(std::move(event));
+}
+
+}  // namespace perdure::engine

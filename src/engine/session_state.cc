@@ -1,0 +1,201 @@
+#include "engine/session_state.h"
+
+namespace perdure::engine {
+
+SessionStatus SessionState::status() const {
+  if (error) return SessionStatus::kFailed;
+  if (!turn || !active) return SessionStatus::kIdle;
+  return turn->pending.empty() ? SessionStatus::kInProgress : SessionStatus::kRequiresAction;
+}
+
+bool SessionState::open() const {
+  if (error || !turn) return false;
+  bool only_waits_for_client =
+      !turn->pending.empty() && turn->effects.empty() && !turn->model_call;
+  return !only_waits_for_client;
+}
+
+std::shared_ptr<const SessionView> SessionState::view() const {
+  auto view = std::make_shared<SessionView>();
+  view->key = key;
+  view->agent = agent;
+  view->environment = environment;
+  view->metadata = metadata;
+  view->status = status();
+  view->error = error;
+  if (turn)
+    for (const OpenCall& call : turn->pending)
+      view->required_actions.push_back({turn_id(), call.call_id, call.name, call.arguments});
+  if (!turn && usage_known) view->usage = usage;
+  view->created = created;
+  view->last_active = last_active;
+  view->head = head;
+  return view;
+}
+
+TurnView SessionState::turn_view() const {
+  TurnView view;
+  view.id = turn_id();
+  view.agent_id = agent->id;
+  view.session_id = key.session.value;
+  view.status = turn->started == 0        ? TurnStatus::kQueued
+                : turn->pending.empty() ? TurnStatus::kInProgress
+                                        : TurnStatus::kWaiting;
+  view.created = turn->created;
+  if (turn->started != 0) view.started = turn->started;
+  return view;
+}
+
+namespace {
+
+json::object to_json(const OpenCall& call) {
+  return {{"call_id", call.call_id},        {"name", call.name},
+          {"arguments", call.arguments},    {"seq", call.place.seq},
+          {"sub", call.place.sub},          {"output_index", call.output_index}};
+}
+
+OpenCall call_from_json(const json::object& object) {
+  OpenCall call;
+  call.call_id = get_string(object, "call_id");
+  call.name = get_string(object, "name");
+  call.arguments = get_string(object, "arguments");
+  call.place = {static_cast<std::uint64_t>(get_int(object, "seq")),
+                static_cast<std::uint32_t>(get_int(object, "sub"))};
+  call.output_index = static_cast<std::uint32_t>(get_int(object, "output_index"));
+  return call;
+}
+
+json::array to_json(const std::vector<OpenCall>& calls) {
+  json::array array;
+  for (const OpenCall& call : calls) array.push_back(to_json(call));
+  return array;
+}
+
+std::vector<OpenCall> calls_from_json(const json::array& array) {
+  std::vector<OpenCall> calls;
+  for (const json::value& value : array) calls.push_back(call_from_json(value.as_object()));
+  return calls;
+}
+
+json::value to_json(const std::optional<FailureInfo>& failure) {
+  if (!failure) return nullptr;
+  return json::object{{"code", failure->code}, {"message", failure->message}};
+}
+
+std::optional<FailureInfo> failure_from_json(const json::object& object, std::string_view key) {
+  const json::value* member = find(object, key);
+  if (!member || !member->is_object()) return std::nullopt;
+  return FailureInfo{std::string(get_string(member->get_object(), "code")),
+                     std::string(get_string(member->get_object(), "message"))};
+}
+
+json::object to_json(const TurnState& turn) {
+  json::object object{{"seq", turn.seq},
+                      {"created", turn.created},
+                      {"started", turn.started},
+                      {"pending", to_json(turn.pending)},
+                      {"undecided", to_json(turn.undecided)},
+                      {"failed_attempts", turn.failed_attempts},
+                      {"retry_at", turn.retry_at},
+                      {"model_calls", turn.model_calls},
+                      {"next_output_index", turn.next_output_index},
+                      {"usage", engine::to_json(turn.usage)},
+                      {"usage_known", turn.usage_known},
+                      {"finished", turn.finished},
+                      {"failure", to_json(turn.failure)}};
+  if (turn.model_call)
+    object["model_call"] = json::object{{"seq", turn.model_call->seq},
+                                        {"attempt", turn.model_call->attempt},
+                                        {"provider", turn.model_call->provider}};
+  json::array effects;
+  for (const OpenEffect& effect : turn.effects)
+    effects.push_back(json::object{{"seq", effect.seq},
+                                   {"call", to_json(effect.call)},
+                                   {"class", effect.repeat_class},
+                                   {"key", effect.key}});
+  object["effects"] = std::move(effects);
+  return object;
+}
+
+TurnState turn_from_json(const json::object& object) {
+  TurnState turn;
+  turn.seq = static_cast<std::uint64_t>(get_int(object, "seq"));
+  turn.created = get_int(object, "created");
+  turn.started = get_int(object, "started");
+  turn.pending = calls_from_json(get_array(object, "pending"));
+  turn.undecided = calls_from_json(get_array(object, "undecided"));
+  turn.failed_attempts = static_cast<int>(get_int(object, "failed_attempts"));
+  turn.retry_at = get_int(object, "retry_at");
+  turn.model_calls = static_cast<int>(get_int(object, "model_calls"));
+  turn.next_output_index = static_cast<std::uint32_t>(get_int(object, "next_output_index"));
+  turn.usage = usage_from_json(get_object(object, "usage"));
+  turn.usage_known = get_bool(object, "usage_known");
+  turn.finished = get_bool(object, "finished");
+  turn.failure = failure_from_json(object, "failure");
+  if (find(object, "model_call")) {
+    const json::object& call = get_object(object, "model_call");
+    turn.model_call = OpenModelCall{static_cast<std::uint64_t>(get_int(call, "seq")),
+                                    static_cast<int>(get_int(call, "attempt")),
+                                    std::string(get_string(call, "provider"))};
+  }
+  for (const json::value& value : get_array(object, "effects")) {
+    const json::object& effect = value.as_object();
+    turn.effects.push_back({static_cast<std::uint64_t>(get_int(effect, "seq")),
+                            call_from_json(get_object(effect, "call")),
+                            std::string(get_string(effect, "class")),
+                            std::string(get_string(effect, "key"))});
+  }
+  return turn;
+}
+
+}  // namespace
+
+std::string to_snapshot(const SessionState& state) {
+  json::object metadata;
+  for (const auto& [key, value] : state.metadata) metadata[key] = value;
+  json::array queued;
+  for (std::uint64_t seq : state.queued) queued.emplace_back(seq);
+  json::object object{{"agent", to_json(*state.agent)},
+                      {"environment", state.environment},
+                      {"metadata", std::move(metadata)},
+                      {"principal", state.principal},
+                      {"error", to_json(state.error)},
+                      {"created", state.created},
+                      {"last_active", state.last_active},
+                      {"head", state.head},
+                      {"queued", std::move(queued)},
+                      {"usage", engine::to_json(state.usage)},
+                      {"usage_known", state.usage_known},
+                      {"active", state.active}};
+  if (state.turn) object["turn"] = to_json(*state.turn);
+  return serialize(object);
+}
+
+Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot) {
+  if (snapshot.format != kSnapshotFormat)
+    return fail(ErrorCode::kInternal, "a snapshot was written by a newer version of this program");
+  TRY(value, parse_json(snapshot.body));
+  if (!value.is_object()) return fail(ErrorCode::kInternal, "a snapshot is not a JSON object");
+  const json::object& object = value.get_object();
+  SessionState state;
+  state.key = std::move(key);
+  state.agent = std::make_shared<AgentConfig>(agent_from_json(get_object(object, "agent")));
+  state.environment = get_string(object, "environment");
+  for (const auto& [name, text] : get_object(object, "metadata"))
+    if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
+  state.principal = get_string(object, "principal");
+  state.error = failure_from_json(object, "error");
+  state.created = get_int(object, "created");
+  state.last_active = get_int(object, "last_active");
+  state.head = static_cast<std::uint64_t>(get_int(object, "head"));
+  for (const json::value& seq : get_array(object, "queued"))
+    state.queued.push_back(seq.to_number<std::uint64_t>());
+  state.usage = usage_from_json(get_object(object, "usage"));
+  state.usage_known = get_bool(object, "usage_known");
+  state.active = get_bool(object, "active");
+  if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
+  state.snapshot_seq = snapshot.seq;
+  return state;
+}
+
+}  // namespace perdure::engine

@@ -1,0 +1,101 @@
+// The state of a session: what its journal entries add up to.
+//
+// A plain value, cheap to copy and bounded: it holds what the turn loop decides on, never the text of
+// the conversation, which stays in the journal. State changes in one place only, `apply` (see
+// fold.h), and only by committed entries. A snapshot is this value as JSON.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/entry_bodies.h"
+#include "engine/session_view.h"
+#include "journal/journal.h"
+
+namespace perdure::engine {
+
+/// The model call that runs, between its intent and its result.
+struct OpenModelCall {
+  std::uint64_t seq = 0;  ///< its kModelCallStarted entry
+  int attempt = 1;
+  std::string provider;
+};
+
+/// A function call without a result.
+struct OpenCall {
+  std::string call_id;
+  std::string name;
+  std::string arguments;
+  Place place;  ///< of its item
+  std::uint32_t output_index = 0;
+};
+
+/// A tool call that the server makes, between its intent and its result.
+struct OpenEffect {
+  std::uint64_t seq = 0;  ///< its kEffectStarted entry
+  OpenCall call;
+  std::string repeat_class;
+  std::string key;
+};
+
+struct TurnState {
+  std::uint64_t seq = 0;  ///< its kTurnCreated entry, which names it
+  UnixMillis created = 0;
+  UnixMillis started = 0;  ///< 0: queued
+  std::optional<OpenModelCall> model_call;
+  std::vector<OpenCall> pending;      ///< the client owes their results
+  std::vector<OpenCall> undecided;    ///< calls of the last response that nothing has been done with
+  std::vector<OpenEffect> effects;    ///< we owe their results
+  int failed_attempts = 0;            ///< of the model call that is due
+  UnixMillis retry_at = 0;            ///< the due model call waits for this; 0: it does not
+  int model_calls = 0;
+  std::uint32_t next_output_index = 0;
+  models::TokenUsage usage;
+  bool usage_known = true;
+  bool finished = false;  ///< the model gave its final answer; only the end is missing
+  std::optional<FailureInfo> failure;  ///< … or the last attempt failed for good
+};
+
+struct SessionState {
+  SessionKey key;
+  std::shared_ptr<const AgentConfig> agent = std::make_shared<AgentConfig>();
+  std::string environment = "none";
+  std::map<std::string, std::string> metadata;
+  std::string principal;
+  std::optional<FailureInfo> error;  ///< set: the session has failed for good
+  UnixMillis created = 0;
+  UnixMillis last_active = 0;
+  std::uint64_t head = 0;
+  std::vector<std::uint64_t> queued;  ///< kInputQueued entries that have no turn yet
+  std::optional<TurnState> turn;      ///< the one that has not ended
+  models::TokenUsage usage;           ///< of ended turns
+  bool usage_known = true;
+  bool active = false;  ///< between kTurnStarted and the idle that follows
+
+  std::uint64_t snapshot_seq = 0;     ///< the newest snapshot; not part of one
+  std::size_t bytes_since_snapshot = 0;
+
+  SessionStatus status() const;
+  /// Whether the engine owes work: recovery must wake this session.
+  bool open() const;
+  std::shared_ptr<const SessionView> view() const;
+  TurnView turn_view() const;  ///< of `turn`, which must be there
+  std::string turn_id() const { return turn ? turn_id_of(turn->seq) : std::string(); }
+  std::string turn_id_of(std::uint64_t seq) const {
+    return local_id("turn", key.session, {seq, 0});
+  }
+  /// The id of the message that a model call streams, reserved by its intent.
+  std::string streamed_message_id(std::uint64_t call_seq) const {
+    return local_id("msg", key.session, {call_seq, 0});
+  }
+};
+
+inline constexpr std::uint32_t kSnapshotFormat = 1;
+std::string to_snapshot(const SessionState& state);
+Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);
+
+}  // namespace perdure::engine
