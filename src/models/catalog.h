@@ -15,9 +15,9 @@
 namespace perdure::models {
 
 struct ModelEntry {
-  std::string name;      ///< what clients ask for
-  std::string provider;  ///< name of a provider
-  std::string upstream;  ///< what the provider is asked for
+  std::string name;                 ///< what clients ask for
+  std::string provider;             ///< name of a provider
+  std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
 };
 

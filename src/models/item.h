@@ -1,9 +1,9 @@
 // What a model reads and writes, without any provider's wire shape.
 //
 // A conversation is a list of ContextItem; one model call gives a list of OutputItem, which becomes
-// part of the next call's context. Where a provider gave bytes whose identity matters (reasoning with
-// encrypted content, its own item ids), they are kept in `raw` and sent back byte for byte to the
-// same kind of provider; another provider gets the item rebuilt from the other members.
+// part of the next call's context. Where a provider gave bytes whose identity matters (reasoning
+// with encrypted content, its own item ids), they are kept in `raw` and sent back byte for byte to
+// the same kind of provider; another provider gets the item rebuilt from the other members.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ struct OutputItem {
   OutputType type = OutputType::kMessage;
   std::string text;  ///< message: the text (or refusal); reasoning: the summary, may be empty
   bool refusal = false;
-  std::string call_id;    ///< function call: the provider's, unique within the response
+  std::string call_id;  ///< function call: the provider's, unique within the response
   std::string name;
-  std::string arguments;  ///< the JSON text exactly as the model wrote it
+  std::string arguments;     ///< the JSON text exactly as the model wrote it
   std::string raw;           ///< the provider's own item as received, or empty
   std::string raw_provider;  ///< the kind of provider `raw` may be sent to: "openai-responses" …
 };

@@ -32,14 +32,15 @@ struct ModelRequest {
   std::string instructions;
   std::vector<ContextItem> context;
   std::vector<FunctionTool> tools;
-  std::string tool_choice;        ///< "" (provider's default), "auto", "none", "required", or a function's name
+  std::string
+      tool_choice;  ///< "" (provider's default), "auto", "none", "required", or a function's name
   bool parallel_tool_calls = true;
-  std::string reasoning_effort;   ///< "" or none…max
-  std::string text_format;        ///< "" or JSON Schema text the answer must follow
-  std::string verbosity;          ///< "" or low, medium, high
+  std::string reasoning_effort;        ///< "" or none…max
+  std::string text_format;             ///< "" or JSON Schema text the answer must follow
+  std::string verbosity;               ///< "" or low, medium, high
   std::int64_t max_output_tokens = 0;  ///< 0: the provider's default
-  std::string idempotency_key;    ///< sent where the provider takes one
-  std::string cache_key;          ///< the session: providers route equal keys to the same cache
+  std::string idempotency_key;         ///< sent where the provider takes one
+  std::string cache_key;  ///< the session: providers route equal keys to the same cache
 };
 
 enum class Finish { kStop, kToolCalls, kLength, kContentFilter };
