@@ -2,10 +2,10 @@
 //
 // `append` is one transaction. It adds entries at head + 1 …, moves the head, and writes with them
 // everything that must not come apart from them: open effects, timers, outbox rows, the result kept
-// for an idempotency key. It is guarded by *epoch and head*: a writer whose view is old gets kFenced,
-// drops its state and goes; nothing of its append is written. What comes back is a `Committed`
-// receipt, which only a store can make. Replies, published events and started effects take one as an
-// argument, so acknowledging something that is not on disk does not compile.
+// for an idempotency key. It is guarded by *epoch and head*: a writer whose view is old gets
+// kFenced, drops its state and goes; nothing of its append is written. What comes back is a
+// `Committed` receipt, which only a store can make. Replies, published events and started effects
+// take one as an argument, so acknowledging something that is not on disk does not compile.
 //
 // Three stores implement the interface: SQLite (embedded), PostgreSQL (clusters), memory (for what
 // must leave nothing on disk, and for fast tests). All are called from the loop and resume there.
@@ -129,10 +129,11 @@ struct SessionRow {
 
 struct Append {
   SessionKey key;
-  std::uint64_t head = 0;  ///< the head the writer saw; 0 creates the session
-  std::vector<EntryDraft> entries;  ///< may be empty, but not where the session is created
+  std::uint64_t head = 0;                 ///< the head the writer saw; 0 creates the session
+  std::vector<EntryDraft> entries;        ///< may be empty, but not where the session is created
   std::optional<std::string> workstream;  ///< only where the session is created
   bool open = false;                      ///< SessionRow::open after this append
+  UnixMillis time = 0;                    ///< of its entries and its receipt; 0: the store's clock
 
   // Closing and clearing come before opening and setting; what names nothing is no error.
   std::vector<EffectRow> open_effects;
@@ -158,9 +159,9 @@ struct SessionQuery {
 /// A slice of one log.
 struct EntryQuery {
   SessionKey key;
-  std::uint64_t after = 0;    ///< exclusive: seq > after …
+  std::uint64_t after = 0;      ///< exclusive: seq > after …
   std::uint64_t until = ~0ULL;  ///< … and seq <= until
-  bool descending = false;    ///< the newest of the range first
+  bool descending = false;      ///< the newest of the range first
   std::size_t limit = 256;
   std::size_t max_bytes = 4 << 20;  ///< stops after the entry that passes this many body bytes
   std::vector<Kind> kinds;          ///< empty: all
@@ -195,10 +196,10 @@ struct RowQuery {
 };
 
 struct StoreStats {
-  std::uint64_t commits = 0;         ///< transactions on disk
-  std::uint64_t appends = 0;         ///< successful ones
+  std::uint64_t commits = 0;  ///< transactions on disk
+  std::uint64_t appends = 0;  ///< successful ones
   std::uint64_t entries = 0;
-  std::uint64_t bytes = 0;           ///< entry bodies
+  std::uint64_t bytes = 0;  ///< entry bodies
   std::uint64_t fenced = 0;
   bool disk_full = false;
 };
@@ -213,15 +214,15 @@ class JournalStore {
   // Writing. Each call is durable when it returns.
 
   /// kFenced: head or epoch moved on (also: the session to be created exists, reason "exists").
-  /// kNotFound: deleted or never there; a tombstone is not created again. kConflict: the idempotency
-  /// key has an unexpired record (reason "idempotency_key_used"); the first one stays.
+  /// kNotFound: deleted or never there; a tombstone is not created again. kConflict: the
+  /// idempotency key has an unexpired record (reason "idempotency_key_used"); the first one stays.
   /// kUnavailable: disk full. kRateLimited: this project's queue. kInvalidArgument, kTooLarge: the
   /// append itself. With any error nothing of it is written.
   /// Appends of one caller are decided in the order in which they were begun.
   virtual Task<Result<Committed>> append(Append append) = 0;
-  /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a tombstone.
-  /// Guarded by the head like an append. Deleting a tombstone succeeds. Answers kept for idempotency
-  /// keys that name the session go too.
+  /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a
+  /// tombstone. Guarded by the head like an append. Deleting a tombstone succeeds. Answers kept for
+  /// idempotency keys that name the session go too.
   virtual Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) = 0;
   /// Adds 1 to each session's count of recoveries begun and gives the counts, in order; 0 for a
   /// session that is not there.
@@ -237,7 +238,8 @@ class JournalStore {
 
   /// A deleted session's row is its tombstone; every other read of it is kNotFound.
   virtual Task<Result<SessionRow>> session(SessionKey key) = 0;
-  /// The session's row, its newest snapshot with seq <= `at`, and every entry after that up to `at`.
+  /// The session's row, its newest snapshot with seq <= `at`, and every entry after that up to
+  /// `at`.
   virtual Task<Result<Loaded>> load(SessionKey key, std::uint64_t at = ~0ULL) = 0;
   /// In order of seq. kNotFound for a session that is not there.
   virtual Task<Result<std::vector<Entry>>> read(EntryQuery query) = 0;

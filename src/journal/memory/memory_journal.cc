@@ -61,9 +61,14 @@ Task<Result<Committed>> MemoryJournal::append(Append append) {
 Result<Committed> MemoryJournal::commit(Append& append) {
   std::lock_guard disk_lock(disk_->mutex);
   std::lock_guard lock(mutex_);
-  UnixMillis now = env_.now();
+  UnixMillis time = append.time != 0 ? append.time : env_.now();
 
   // The guards: nothing is written before all of them agree.
+  if (append.idempotency) {
+    auto record = disk_->idempotency.find(append.idempotency->scope);
+    if (record != disk_->idempotency.end() && record->second.expires > env_.now())
+      return key_in_use(append.idempotency->scope);
+  }
   auto found = disk_->sessions.find(append.key);
   bool exists = found != disk_->sessions.end();
   if (exists && found->second.row.deleted) return no_such_session(append.key);
@@ -79,21 +84,16 @@ Result<Committed> MemoryJournal::commit(Append& append) {
       return fenced(append.key);
     }
   }
-  if (append.idempotency) {
-    auto record = disk_->idempotency.find(append.idempotency->scope);
-    if (record != disk_->idempotency.end() && record->second.expires > now)
-      return key_in_use(append.idempotency->scope);
-  }
 
   MemorySession& session = disk_->sessions[append.key];
-  if (!exists) session.row = {.key = append.key, .workstream = append.workstream, .created = now};
+  if (!exists) session.row = {.key = append.key, .workstream = append.workstream, .created = time};
   std::uint64_t first = append.head + 1;
   for (EntryDraft& draft : append.entries) {
     stats_.bytes += draft.body.size();
     session.entries.push_back({.seq = ++session.row.head,
                                .kind = draft.kind,
                                .epoch = epoch_,
-                               .time = now,
+                               .time = time,
                                .body = std::move(draft.body)});
   }
   session.row.epoch = epoch_;
@@ -120,7 +120,7 @@ Result<Committed> MemoryJournal::commit(Append& append) {
   ++stats_.commits;
   ++stats_.appends;
   stats_.entries += append.entries.size();
-  return receipt(first, session.row.head, epoch_, now);
+  return receipt(first, session.row.head, epoch_, time);
 }
 
 Task<Result<Committed>> MemoryJournal::delete_session(SessionKey key, std::uint64_t head) {
@@ -252,10 +252,12 @@ Task<Result<std::vector<Entry>>> MemoryJournal::read(EntryQuery query) {
 
 namespace {
 
-/// Sorts by (created, id) and cuts the page out. `after` must be one of the rows.
-template <class T, class OrderOf, class IdOf>
+/// Sorts by (created, id) and cuts the page of those to show out. `after` must be one of the rows,
+/// shown or not.
+template <class T, class OrderOf, class IdOf, class Shown>
 Result<std::vector<T>> page_of(std::vector<T> all, const std::optional<std::string>& after,
-                               std::size_t limit, bool ascending, OrderOf order_of, IdOf id_of) {
+                               std::size_t limit, bool ascending, OrderOf order_of, IdOf id_of,
+                               Shown shown) {
   std::ranges::sort(all, {}, order_of);
   if (!ascending) std::ranges::reverse(all);
   if (after) {
@@ -263,6 +265,7 @@ Result<std::vector<T>> page_of(std::vector<T> all, const std::optional<std::stri
     if (found == all.end()) return bad_cursor(*after);
     all.erase(all.begin(), std::next(found));
   }
+  std::erase_if(all, [&](const T& row) { return !shown(row); });
   if (all.size() > limit) all.resize(limit);
   return all;
 }
@@ -275,11 +278,12 @@ Task<Result<std::vector<SessionRow>>> MemoryJournal::list_sessions(SessionQuery 
   {
     std::lock_guard lock(disk_->mutex);
     for (const auto& [key, session] : disk_->sessions)
-      if (key.project == query.project && !session.row.deleted) all.push_back(session.row);
+      if (key.project == query.project) all.push_back(session.row);
   }
   auto order = [](const SessionRow& row) { return std::tie(row.created, row.key.session.value); };
   auto id = [](const SessionRow& row) -> const std::string& { return row.key.session.value; };
-  co_return page_of(std::move(all), query.after, query.limit, query.ascending, order, id);
+  co_return page_of(std::move(all), query.after, query.limit, query.ascending, order, id,
+                    [](const SessionRow& row) { return !row.deleted; });
 }
 
 Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(std::optional<SessionKey> after,
@@ -391,7 +395,8 @@ Task<Result<std::vector<Row>>> MemoryJournal::list_rows(RowQuery query) {
     }
   }
   auto order = [](const Row& row) { return std::tie(row.created, row.id); };
-  co_return page_of(std::move(all), query.after, query.limit, query.ascending, order, &Row::id);
+  co_return page_of(std::move(all), query.after, query.limit, query.ascending, order, &Row::id,
+                    [](const Row&) { return true; });
 }
 
 Task<Result<Committed>> MemoryJournal::delete_row(ProjectId project, std::string kind,

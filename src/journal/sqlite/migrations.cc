@@ -1,0 +1,158 @@
+#include "journal/sqlite/migrations.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace perdure::journal::sqlite {
+namespace {
+
+// Tables that are read in ranges of their key are WITHOUT ROWID: the rows of a session lie
+// together. Only `blob` (large bodies) and `outbox` (a queue) are ordinary tables.
+constexpr const char* kFirst = R"sql(
+CREATE TABLE meta (
+  name  TEXT NOT NULL PRIMARY KEY,
+  value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE session (
+  project    TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  workstream TEXT,
+  head       INTEGER NOT NULL,
+  epoch      INTEGER NOT NULL,
+  created    INTEGER NOT NULL,
+  open       INTEGER NOT NULL DEFAULT 0,
+  deleted    INTEGER NOT NULL DEFAULT 0,
+  recoveries INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (project, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_created ON session (project, created, id) WHERE deleted = 0;
+CREATE INDEX session_open ON session (project, id) WHERE open = 1;
+
+CREATE TABLE journal (
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  seq     INTEGER NOT NULL,
+  kind    INTEGER NOT NULL,
+  epoch   INTEGER NOT NULL,
+  time    INTEGER NOT NULL,
+  key_id  INTEGER NOT NULL DEFAULT 0,
+  body    BLOB,
+  blob    BLOB,
+  PRIMARY KEY (project, session, seq),
+  CHECK ((body IS NULL) <> (blob IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX journal_index_kinds ON journal (project, session, seq, kind)
+  WHERE kind BETWEEN 100 AND 199;
+CREATE INDEX journal_blob ON journal (project, blob) WHERE blob IS NOT NULL;
+
+CREATE TABLE snapshot (
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  seq     INTEGER NOT NULL,
+  format  INTEGER NOT NULL,
+  body    BLOB NOT NULL,
+  PRIMARY KEY (project, session, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE effect (
+  project         TEXT NOT NULL,
+  session         TEXT NOT NULL,
+  call_id         TEXT NOT NULL,
+  intent_seq      INTEGER NOT NULL,
+  repeat_class    TEXT NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  state           INTEGER NOT NULL,
+  PRIMARY KEY (project, session, call_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE timer (
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  id      TEXT NOT NULL,
+  due     INTEGER NOT NULL,
+  body    BLOB NOT NULL,
+  PRIMARY KEY (project, session, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX timer_due ON timer (due, project, session, id);
+
+CREATE TABLE outbox (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  target  TEXT NOT NULL,
+  body    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE idempotency (
+  project      TEXT NOT NULL,
+  principal    TEXT NOT NULL,
+  route        TEXT NOT NULL,
+  key          TEXT NOT NULL,
+  request_hash TEXT NOT NULL,
+  status       INTEGER NOT NULL,
+  body         BLOB NOT NULL,
+  session      TEXT NOT NULL,
+  expires      INTEGER NOT NULL,
+  PRIMARY KEY (project, principal, route, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_expires ON idempotency (expires);
+CREATE INDEX idempotency_session ON idempotency (project, session);
+
+CREATE TABLE blob (
+  project TEXT NOT NULL,
+  hash    BLOB NOT NULL,
+  size    INTEGER NOT NULL,
+  body    BLOB NOT NULL,
+  PRIMARY KEY (project, hash)
+) STRICT;
+
+CREATE TABLE resource (
+  project TEXT NOT NULL,
+  kind    TEXT NOT NULL,
+  id      TEXT NOT NULL,
+  parent  TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  body    BLOB NOT NULL,
+  PRIMARY KEY (project, kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX resource_created ON resource (project, kind, created, id);
+CREATE INDEX resource_parent ON resource (project, kind, parent, created, id);
+)sql";
+
+constexpr std::array kSteps = {kFirst};
+
+std::int64_t version_of(Connection& connection) {
+  Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");
+  rows.next();
+  return rows.integer(0);
+}
+
+}  // namespace
+
+int newest_schema() {
+  return static_cast<int>(kSteps.size());
+}
+
+Result<void> migrate(Connection& connection, UnixMillis now) {
+  connection.execute(
+      "CREATE TABLE IF NOT EXISTS schema_version ("
+      "version INTEGER PRIMARY KEY, applied INTEGER NOT NULL) STRICT");
+  std::int64_t version = version_of(connection);
+  if (version > newest_schema())
+    return fail(ErrorCode::kConflict,
+                fmt::format("{} was written by a newer perdure: its schema is version {}, this "
+                            "program knows versions up to {}. Start the newer program.",
+                            connection.path(), version, newest_schema()));
+  for (std::int64_t step = version + 1; step <= newest_schema(); ++step) {
+    Transaction transaction(connection);
+    connection.execute(kSteps[static_cast<std::size_t>(step - 1)]);
+    connection.run("INSERT INTO schema_version VALUES (?, ?)", step, now);
+    transaction.commit();
+  }
+  return {};
+}
+
+}  // namespace perdure::journal::sqlite

@@ -1,0 +1,75 @@
+#include "journal/sqlite/opening.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/planted_bug.h"
+#include "journal/sqlite/migrations.h"
+
+namespace perdure::journal::sqlite {
+namespace {
+
+void configure(Connection& connection) {
+  connection.execute("PRAGMA page_size = 4096");
+  connection.execute("PRAGMA journal_mode = WAL");
+  // FULL: a commit returns after its pages in the log were flushed.
+  connection.execute(planted("weak-sync") ? "PRAGMA synchronous = NORMAL"
+                                          : "PRAGMA synchronous = FULL");
+  connection.execute("PRAGMA wal_autocheckpoint = 0");
+  connection.execute("PRAGMA temp_store = MEMORY");
+  connection.execute("PRAGMA secure_delete = FAST");
+  connection.execute("PRAGMA cache_size = -16384");  // KiB
+}
+
+StoreIdentity raise_epoch(Connection& connection, Env& env) {
+  Transaction transaction(connection);
+  std::string secret(32, '\0');
+  env.random_bytes({reinterpret_cast<std::uint8_t*>(secret.data()), secret.size()});
+  connection.run("INSERT INTO meta VALUES ('secret', ?) ON CONFLICT DO NOTHING", Bytes{secret});
+  connection.run(
+      "INSERT INTO meta VALUES ('epoch', 1) ON CONFLICT DO UPDATE SET value = value + 1");
+  StoreIdentity identity;
+  {
+    Rows rows = connection.query("SELECT value FROM meta WHERE name = 'epoch'");
+    rows.next();
+    identity.epoch = rows.natural(0);
+  }
+  {
+    Rows rows = connection.query("SELECT value FROM meta WHERE name = 'secret'");
+    rows.next();
+    identity.secret = rows.text(0);
+  }
+  transaction.commit();
+  return identity;
+}
+
+Result<OpenedStore> try_open(DataDirectory& directory, const std::string& vfs, Env& env) {
+  OpenedStore store;
+  store.connection = std::make_unique<Connection>(directory.database_path(), Access::kWrite, vfs);
+  configure(*store.connection);
+  TRY_VOID(migrate(*store.connection, env.now()));
+  store.identity = raise_epoch(*store.connection, env);
+  directory.sync();  // the log's name, too
+  return store;
+}
+
+}  // namespace
+
+Result<OpenedStore> open_store(DataDirectory& directory, const std::string& vfs, Env& env) {
+  bool reserve_is_whole = directory.restore_reserve();
+  if (!reserve_is_whole)
+    log::warn("there is little disk space left", {{"file", directory.database_path()}});
+  for (;;) {
+    try {
+      TRY(store, try_open(directory, vfs, env));
+      store.disk_full = !reserve_is_whole;
+      return store;
+    } catch (const DatabaseError& error) {
+      if (!error.disk_full() || !directory.release_reserve())
+        return std::unexpected(error.to_error());
+      reserve_is_whole = false;
+    }
+  }
+}
+
+}  // namespace perdure::journal::sqlite
