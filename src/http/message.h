@@ -1,8 +1,8 @@
 // HTTP messages as the rest of the house sees them: plain values, no Beast.
 //
 // A handler gets a Request whose body has arrived whole and answers with a Response: either a body,
-// or a stream that the connection pulls from. Pulling is what gives back-pressure: a slow client asks
-// rarely, and whoever feeds the stream must keep its own bounded queue.
+// or a stream that the connection pulls from. Pulling is what gives back-pressure: a slow client
+// asks rarely, and whoever feeds the stream must keep its own bounded queue.
 #pragma once
 
 #include <memory>
@@ -41,13 +41,13 @@ using Query = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
   std::string method;  ///< upper case
-  std::string target;  ///< as received: path and query
+  std::string target;  ///< path and query as received, percent-encoded, without scheme and host
   std::string path;    ///< without the query, still percent-encoded
   Query query;
   Headers headers;
   std::string body;
-  std::string request_id;   ///< "req_" and 32 hex digits, made by the server
-  std::string peer;         ///< address of the client, for the log
+  std::string request_id;               ///< "req_" and 32 hex digits, made by the server
+  std::string peer;                     ///< address of the client, for the log
   std::vector<std::string> parameters;  ///< decoded `{…}` segments of the route, in order
 };
 
@@ -58,15 +58,21 @@ class ByteStream {
   /// Everything that is ready now, as one piece; suspends while nothing is. nullopt ends the body.
   /// Resumes early with an empty string when `wake` is called by the connection (heartbeat due).
   virtual Task<std::optional<std::string>> next() = 0;
-  /// Makes a suspended `next` return: the client has gone, the server drains, or a heartbeat is due.
+  /// Makes a suspended `next` return: the client has gone, the server drains, or a heartbeat is
+  /// due.
   virtual void wake() = 0;
+  /// True if `next` would return without suspending. Lets the connection put the head, all that is
+  /// ready and the end of the body into one write; false is always correct.
+  virtual bool ready() const { return false; }
 };
 
 struct Response {
   int status = 200;
   Headers headers;
   std::string body;
-  std::unique_ptr<ByteStream> stream;  ///< instead of body; sent with "Transfer-Encoding: chunked"
+  /// Instead of body; sent chunked. Destroyed when the body has ended or the client has gone, which
+  /// is how its owner learns of it. An exception out of `next` cuts the connection off.
+  std::unique_ptr<ByteStream> stream;
   /// Bytes that keep a quiet stream alive (an SSE comment), written every heartbeat interval.
   std::string heartbeat;
 };

@@ -1,0 +1,462 @@
+#include "http/connection.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <exception>
+
+#include "base/log.h"
+#include "http/chunk_decoder.h"
+#include "http/limits.h"
+
+namespace perdure::http {
+namespace asio = boost::asio;
+namespace {
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::int64_t kNoLimit = -1;
+constexpr std::size_t kMinimumRead = 2 << 10;
+
+Refusal nobody_left() {
+  return Refusal{0, Error{ErrorCode::kCancelled, "the client left", {}, {}}};
+}
+
+struct CountedRefusal {
+  explicit CountedRefusal(std::shared_ptr<ServerContext> context) : context_(std::move(context)) {
+    ++context_->refusing;
+  }
+  ~CountedRefusal() { --context_->refusing; }
+  CountedRefusal(const CountedRefusal&) = delete;
+  std::shared_ptr<ServerContext> context_;
+};
+
+std::string what_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "not a std::exception";
+  }
+}
+
+}  // namespace
+
+/// However the coroutine ends, also by an exception: callbacks must not find a stream that is gone.
+struct Connection::Closer {
+  explicit Closer(Connection& connection) : connection_(connection) {}
+  ~Closer() {
+    connection_.stream_ = nullptr;
+    connection_.pulling_ = false;
+    connection_.close();
+  }
+  Closer(const Closer&) = delete;
+  Connection& connection_;
+};
+
+Connection::Connection(std::shared_ptr<ServerContext> context, asio::ip::tcp::socket socket,
+                       std::string peer)
+    : context_(std::move(context)), socket_(std::move(socket)), peer_(std::move(peer)) {
+  context_->enter(this);
+}
+
+Connection::~Connection() {
+  release_body();
+  context_->leave(this);
+}
+
+Task<> Connection::run(std::shared_ptr<Connection> self) {
+  Closer closer(*self);
+  co_await self->serve();
+}
+
+Task<> Connection::turn_away(std::shared_ptr<Connection> self) {
+  Closer closer(*self);
+  CountedRefusal counted(self->context_);
+  Refusal refusal{503,
+                  Error{ErrorCode::kUnavailable, "The server has too many connections.", {}, {}}};
+  co_await self->refuse(std::move(refusal), nullptr);
+  co_await self->linger();
+}
+
+Task<> Connection::serve() {
+  while (!lost_) {
+    if (input_.empty()) {
+      if (!co_await wait_for_request()) break;
+    } else if (++answered_in_a_row_ % kRequestsPerTurn == 0) {
+      co_await async::yield();
+    }
+    if (!co_await serve_one()) break;
+  }
+  co_await linger();
+}
+
+Task<bool> Connection::wait_for_request() {
+  if (!co_await flush() || context_->draining) co_return false;
+  input_.release();
+  answered_in_a_row_ = 0;
+  const ServerSettings& settings = context_->settings;
+  set_phase(Phase::kIdle,
+            served_any_ ? settings.keep_alive_timeout_ms : settings.header_timeout_ms);
+  co_return co_await wait_readable();
+}
+
+Task<bool> Connection::serve_one() {
+  RequestParser parser;
+  if (auto head = co_await read_head(&parser); !head)
+    co_return co_await refuse(std::move(head.error()), &parser.request());
+  const Framing framing = parser.framing();
+  Request request = std::move(parser.request());
+  request.request_id = context_->new_request_id();
+  request.peer = peer_;
+  Exchange exchange{request.method, request.path, request.request_id, framing.http_1_0,
+                    framing.keep_alive};
+
+  Router::Match match = context_->router.match(request.method, request.path);
+  request.parameters = std::move(match.parameters);
+  std::optional<Response> response = admit(request, match);
+  const bool wanted = !response && match.route;
+  if (framing.has_body() && !wanted && framing.expect_continue) {
+    unread_input_ = true;  // a final answer instead of "100 Continue": the body may never come
+    exchange.keep_alive = false;
+  } else if (framing.has_body()) {
+    auto body = co_await read_body(framing, wanted ? match.route->max_body : kMaxDiscardedBody);
+    if (body) {
+      request.body = std::move(*body);
+    } else if (!wanted && body.error().status == 413) {
+      unread_input_ = true;
+      exchange.keep_alive = false;
+    } else {
+      co_return co_await refuse(std::move(body.error()), &request);
+    }
+  }
+  set_phase(Phase::kHandling, kNoLimit);
+  if (!response) response = answer_without_handler(request, match);
+  if (!response) response = co_await call_handler(match.route, std::move(request), &exchange);
+  co_return co_await respond(std::move(*response), std::move(exchange));
+}
+
+// --- Reading ---------------------------------------------------------------------------------
+
+Task<std::expected<void, Refusal>> Connection::read_head(RequestParser* parser) {
+  set_phase(Phase::kReading, context_->settings.header_timeout_ms);
+  for (;;) {
+    std::size_t consumed = 0;
+    auto state = parser->parse(input_.view(), consumed);
+    input_.consume(consumed);
+    if (state == RequestParser::State::kDone) co_return std::expected<void, Refusal>();
+    if (state == RequestParser::State::kRefused) co_return std::unexpected(parser->refusal());
+    Read read = read_some();
+    if (read == Read::kEnd) co_return std::unexpected(nobody_left());
+    if (read == Read::kWouldBlock && !co_await wait_readable())
+      co_return std::unexpected(parser->started() ? interrupted("header") : nobody_left());
+  }
+}
+
+Task<std::expected<std::string, Refusal>> Connection::read_body(Framing framing,
+                                                                std::size_t limit) {
+  if (!framing.chunked && framing.content_length > limit) {
+    unread_input_ = true;
+    co_return std::unexpected(too_large(limit));
+  }
+  set_phase(Phase::kReading, context_->settings.body_idle_timeout_ms);
+  if (framing.expect_continue && input_.empty()) queue("HTTP/1.1 100 Continue\r\n\r\n");
+  if (framing.chunked) co_return co_await read_chunked_body(limit);
+  co_return co_await read_sized_body(static_cast<std::size_t>(framing.content_length));
+}
+
+Task<std::expected<std::string, Refusal>> Connection::read_sized_body(std::size_t length) {
+  std::string body;
+  body.reserve(std::min(length, kBodyReserve));
+  std::size_t have = std::min(length, input_.size());
+  body.append(input_.view().substr(0, have));
+  input_.consume(have);
+  if (auto refusal = hold_body(have)) co_return std::unexpected(std::move(*refusal));
+  std::size_t this_turn = 0;
+  while (body.size() < length) {
+    std::size_t before = body.size();
+    Read read = read_some_into(body, length);
+    if (read == Read::kEnd) co_return std::unexpected(nobody_left());
+    if (read == Read::kWouldBlock) {
+      if (!co_await wait_readable()) co_return std::unexpected(interrupted("body"));
+      this_turn = 0;
+      continue;
+    }
+    std::size_t got = body.size() - before;
+    if (auto refusal = hold_body(got)) co_return std::unexpected(std::move(*refusal));
+    set_phase(Phase::kReading, context_->settings.body_idle_timeout_ms);
+    this_turn += got;
+    if (this_turn >= kReadPerTurn) {
+      this_turn = 0;
+      co_await async::yield();
+    }
+  }
+  co_return body;
+}
+
+Task<std::expected<std::string, Refusal>> Connection::read_chunked_body(std::size_t limit) {
+  std::string body;
+  ChunkDecoder decoder(limit);
+  std::size_t this_turn = 0;
+  for (;;) {
+    std::size_t before = body.size();
+    std::size_t consumed = 0;
+    auto state = decoder.decode(input_.view(), consumed, body);
+    input_.consume(consumed);
+    this_turn += consumed;
+    if (auto refusal = hold_body(body.size() - before))
+      co_return std::unexpected(std::move(*refusal));
+    switch (state) {
+      case ChunkDecoder::State::kDone:
+        co_return body;
+      case ChunkDecoder::State::kTooLarge:
+        co_return std::unexpected(too_large(limit));
+      case ChunkDecoder::State::kMalformed:
+        co_return std::unexpected(Refusal{
+            400, Error{ErrorCode::kInvalidArgument, "The body is not validly chunked.", {}, {}}});
+      case ChunkDecoder::State::kMore:
+        break;
+    }
+    if (this_turn >= kReadPerTurn) {
+      this_turn = 0;
+      co_await async::yield();
+    }
+    Read read = read_some();
+    if (read == Read::kEnd) co_return std::unexpected(nobody_left());
+    if (read == Read::kWouldBlock) {
+      if (!co_await wait_readable()) co_return std::unexpected(interrupted("body"));
+      this_turn = 0;
+    } else {
+      set_phase(Phase::kReading, context_->settings.body_idle_timeout_ms);
+    }
+  }
+}
+
+Task<bool> Connection::wait_readable() {
+  if (!output_.empty() && !co_await flush()) co_return false;
+  if (timed_out_ || lost_) co_return false;
+  auto [ec] = co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kAwait);
+  co_return !ec && !timed_out_ && !lost_;
+}
+
+Connection::Read Connection::receive(char* to, std::size_t room, std::size_t& got) {
+  got = 0;
+  for (;;) {
+    ssize_t count = ::recv(socket_.native_handle(), to, room, MSG_DONTWAIT);
+    if (count > 0) {
+      got = static_cast<std::size_t>(count);
+      return Read::kData;
+    }
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Read::kWouldBlock;
+    return Read::kEnd;
+  }
+}
+
+Connection::Read Connection::read_some() {
+  char* to = input_.prepare(input_.empty() ? kReadBuffer : kMinimumRead);
+  std::size_t got = 0;
+  Read read = receive(to, input_.room(), got);
+  input_.commit(got);
+  return read;
+}
+
+Connection::Read Connection::read_some_into(std::string& body, std::size_t length) {
+  // Not on the word of Content-Length alone: memory grows with what has arrived.
+  std::size_t had = body.size();
+  std::size_t room = std::min(length - had, std::max(body.capacity() - had, kReadPerTurn));
+  Read read = Read::kEnd;
+  body.resize_and_overwrite(had + room, [&](char* data, std::size_t) {
+    std::size_t got = 0;
+    read = receive(data + had, room, got);
+    return had + got;
+  });
+  return read;
+}
+
+std::optional<Refusal> Connection::hold_body(std::size_t bytes) {
+  if (context_->hold_body(bytes)) {
+    held_body_ += bytes;
+    return std::nullopt;
+  }
+  return Refusal{
+      503,
+      Error{ErrorCode::kUnavailable, "The server is receiving too much at this moment.", {}, {}}};
+}
+
+void Connection::release_body() {
+  context_->release_body(held_body_);
+  held_body_ = 0;
+}
+
+Refusal Connection::interrupted(const char* what) const {
+  if (!timed_out_) return nobody_left();
+  return Refusal{408, Error{ErrorCode::kDeadlineExceeded,
+                            std::string("The request's ") + what + " did not arrive in time.",
+                            {},
+                            {}}};
+}
+
+Refusal Connection::too_large(std::size_t limit) const {
+  return Refusal{413, Error{ErrorCode::kTooLarge,
+                            "The body is larger than the " + std::to_string(limit) +
+                                " bytes this path accepts.",
+                            {},
+                            {}}};
+}
+
+// --- Answering -------------------------------------------------------------------------------
+
+std::optional<Response> Connection::admit(const Request& request, const Router::Match& match) {
+  try {
+    if (context_->hooks.admit)
+      if (auto response = context_->hooks.admit(request, match.route)) return response;
+  } catch (...) {
+    return failure_response(std::current_exception(), request);
+  }
+  if (!match.malformed) return std::nullopt;
+  Error error{
+      ErrorCode::kInvalidArgument, "A segment of the path is not validly percent-encoded.", {}, {}};
+  return context_->error_response(400, error, &request);
+}
+
+std::optional<Response> Connection::answer_without_handler(Request& request,
+                                                           const Router::Match& match) {
+  try {
+    if (context_->hooks.before)
+      if (auto response = context_->hooks.before(request, match.route)) return response;
+  } catch (...) {
+    return failure_response(std::current_exception(), request);
+  }
+  if (match.route) return std::nullopt;
+  if (match.allowed.empty()) {
+    Error error{ErrorCode::kNotFound, "There is nothing at " + request.path + '.', {}, {}};
+    return context_->error_response(404, error, &request);
+  }
+  std::string allowed;
+  for (const std::string& method : match.allowed) allowed += (allowed.empty() ? "" : ", ") + method;
+  Error error{ErrorCode::kInvalidArgument,
+              request.method + " is not a method of this path; it has " + allowed + '.',
+              {},
+              {}};
+  Response response = context_->error_response(405, error, &request);
+  response.headers.set("allow", allowed);
+  return response;
+}
+
+Task<Response> Connection::call_handler(const Route* route, Request request,
+                                        const Exchange* exchange) {
+  std::exception_ptr failure;
+  try {
+    co_return co_await route->handler(std::move(request));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  Request known;
+  known.method = exchange->method;
+  known.path = known.target = exchange->path;
+  known.request_id = exchange->request_id;
+  co_return failure_response(failure, known);
+}
+
+Response Connection::failure_response(const std::exception_ptr& failure, const Request& request) {
+  log::error("a request failed with an exception", {{"request_id", request.request_id},
+                                                    {"method", request.method},
+                                                    {"path", request.path},
+                                                    {"what", what_of(failure)}});
+  Error error{ErrorCode::kInternal, "The server failed to answer this request.", {}, {}};
+  return context_->error_response(500, error, &request);
+}
+
+Task<bool> Connection::refuse(Refusal refusal, Request* request) {
+  if (refusal.status == 0) {
+    lost_ = true;
+    co_return false;
+  }
+  unread_input_ = true;
+  Exchange exchange;
+  exchange.keep_alive = false;
+  exchange.request_id = context_->new_request_id();
+  bool understood = request && !request->method.empty();
+  if (understood) {
+    if (request->request_id.empty()) request->request_id = exchange.request_id;
+    exchange.request_id = request->request_id;
+    exchange.method = request->method;
+    exchange.path = request->path;
+  }
+  Response response =
+      context_->error_response(refusal.status, refusal.error, understood ? request : nullptr);
+  co_return co_await respond(std::move(response), std::move(exchange));
+}
+
+Task<bool> Connection::respond(Response response, Exchange exchange) {
+  ResponseHeadOptions options;
+  options.http_1_0 = exchange.http_1_0;
+  options.date = context_->date();
+  options.request_id = exchange.request_id;
+  BodyKind kind = body_kind(response, options);
+  options.keep_alive = exchange.keep_alive && !asks_to_close(response) && !context_->draining &&
+                       kind != BodyKind::kUntilClose;
+  std::optional<std::string> head = format_response_head(response, options);
+  if (!head) {
+    log::error("a handler made an invalid header field",
+               {{"request_id", exchange.request_id}, {"path", exchange.path}});
+    response = json_response(
+        500,
+        R"({"error":{"code":"internal","message":"The server failed to answer this request."}})");
+    kind = BodyKind::kLength;
+    head = format_response_head(response, options);
+  }
+  queue(std::move(*head));
+  release_body();
+  const bool has_body = exchange.method != "HEAD";
+  if (has_body && kind == BodyKind::kLength) queue(std::move(response.body));
+  if (has_body && (kind == BodyKind::kChunked || kind == BodyKind::kUntilClose) &&
+      !co_await send_stream(std::move(response.stream), std::move(response.heartbeat),
+                            kind == BodyKind::kChunked))
+    co_return false;
+  served_any_ = true;
+  if (!options.keep_alive || lost_) co_return false;
+  if (input_.empty() || output_bytes_ >= kMaxCoalesced) co_return co_await flush();
+  write_soon();
+  co_return true;
+}
+
+// --- Time ------------------------------------------------------------------------------------
+
+void Connection::set_phase(Phase phase, std::int64_t limit_ms) {
+  phase_ = phase;
+  timed_out_ = false;
+  deadline_ =
+      limit_ms < 0 ? Clock::time_point::max() : Clock::now() + std::chrono::milliseconds(limit_ms);
+}
+
+void Connection::check_time(Clock::time_point now) {
+  if (pulling_ && !heartbeat_due_ && !heartbeat_->empty() &&
+      now - last_write_ >= std::chrono::milliseconds(context_->settings.heartbeat_ms)) {
+    heartbeat_due_ = true;
+    stream_->wake();
+  }
+  if (now < deadline_) return;
+  deadline_ = Clock::time_point::max();
+  if (phase_ == Phase::kWriting) return close();
+  timed_out_ = true;
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void Connection::begin_drain() {
+  if (phase_ == Phase::kIdle) return close();
+  if (stream_) stream_->wake();
+}
+
+void Connection::close() {
+  lost_ = true;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  if (stream_) stream_->wake();
+}
+
+}  // namespace perdure::http
