@@ -63,6 +63,9 @@ class Rows {
   friend class Connection;
   enum class Keep { kCopy, kBorrow };  // borrowed strings must outlive the statement's run
   void bind(int index, std::string_view text, Keep keep);
+  void bind(int index, const std::string& text, Keep keep) {
+    bind(index, std::string_view(text), keep);
+  }
   void bind(int index, Bytes bytes, Keep keep);
   void bind(int index, const std::optional<std::string>& text, Keep keep);
   void bind(int index, std::int64_t number, Keep keep);

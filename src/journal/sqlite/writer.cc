@@ -15,6 +15,18 @@
 
 namespace perdure::journal::sqlite {
 namespace asio = boost::asio;
+namespace {
+
+/// Moves the writes for which `predicate` holds out of the group; both keep their order.
+template <class Group, class Predicate>
+Group take_if(Group& group, Predicate predicate) {
+  Group taken, left;
+  for (auto& write : group) (predicate(*write) ? taken : left).push_back(std::move(write));
+  group = std::move(left);
+  return taken;
+}
+
+}  // namespace
 
 // Tracked: a loop does not run out of work while a caller on it waits for the disk.
 Write::Write(ProjectId project_of_write, async::Executor executor_of_caller)
@@ -175,14 +187,10 @@ void Writer::commit(Group& group) {
 void Writer::resume(Group group) {
   while (!group.empty()) {
     async::Executor executor = group.front()->executor;
-    auto rest = std::ranges::stable_partition(
-        group, [&](const auto& write) { return write->executor == executor; });
-    Group others(std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
-    group.erase(rest.begin(), rest.end());
-    asio::post(executor, [writes = std::move(group)] {
+    Group together = take_if(group, [&](const Write& write) { return write.executor == executor; });
+    asio::post(executor, [writes = std::move(together)] {
       for (const auto& write : writes) write->resume();
     });
-    group = std::move(others);
   }
 }
 
@@ -234,10 +242,7 @@ void Writer::look_for_space() {
 
 Writer::Group Writer::refuse_while_full(Group group) {
   if (!disk_full()) return group;
-  auto refused = std::ranges::stable_partition(
-      group, [](const auto& write) { return write->may_use_reserve; });
-  Group full(std::make_move_iterator(refused.begin()), std::make_move_iterator(refused.end()));
-  group.erase(refused.begin(), refused.end());
+  Group full = take_if(group, [](const Write& write) { return !write.may_use_reserve; });
   Error error = DatabaseError(SQLITE_FULL, true, {}).to_error();
   for (auto& write : full) write->refuse(error);
   resume(std::move(full));
