@@ -47,8 +47,8 @@ Result<Resolved> Catalog::resolve(std::string_view model) const {
     return fail(ErrorCode::kNotFound, "No model provider is configured.", "model");
   if (auto entry = models_.find(model); entry != models_.end()) {
     const ModelEntry& found = entry->second;
-    return Resolved{find_provider(providers_, found.provider), found.upstream,
-                    found.context_window};
+    return Resolved{find_provider(providers_, found.provider), found.upstream, found.context_window,
+                    found.require_tool};
   }
   return Resolved{providers_.front().get(), std::string(model), 0};
 }

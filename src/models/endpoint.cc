@@ -1,17 +1,9 @@
 #include "models/endpoint.h"
 
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
-#include <cctype>
+#include "http/url.h"
 
 namespace perdure::models {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
 
 bool is_or_is_under(std::string_view host, std::string_view domain) {
   if (!host.ends_with(domain)) return false;
@@ -20,21 +12,10 @@ bool is_or_is_under(std::string_view host, std::string_view domain) {
 
 }  // namespace
 
-Endpoint endpoint_of(std::string_view url) {
-  auto parsed = boost::urls::parse_uri({url.data(), url.size()});
-  if (!parsed) return {};
-  Endpoint endpoint;
-  endpoint.scheme = lower({parsed->scheme().data(), parsed->scheme().size()});
-  if (endpoint.scheme != "http" && endpoint.scheme != "https") return {};
-  endpoint.host = lower(parsed->host_address());
-  endpoint.port = parsed->port_number();
-  if (!parsed->has_port()) endpoint.port = endpoint.scheme == "https" ? 443 : 80;
-  return endpoint;
-}
-
 bool is_openai_host(std::string_view base_url) {
-  std::string host = endpoint_of(base_url).host;
-  return is_or_is_under(host, "openai.com") || is_or_is_under(host, "openai.azure.com");
+  auto url = http::parse_url(base_url);
+  return url &&
+         (is_or_is_under(url->host, "openai.com") || is_or_is_under(url->host, "openai.azure.com"));
 }
 
 std::string join_url(std::string_view base_url, std::string_view path) {

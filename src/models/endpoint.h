@@ -5,11 +5,10 @@
 // older spellings. The host decides, because nothing else is known before the first call.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "http/message.h"
+#include "http/client.h"
 
 namespace perdure::models {
 
@@ -17,16 +16,15 @@ namespace perdure::models {
 /// that is configured as its own provider, over any number of hops, fails instead of looping.
 inline constexpr std::string_view kHopHeader = "x-perdure-hop";
 
-struct Endpoint {
-  std::string scheme;  ///< lower case
-  std::string host;    ///< lower case, without brackets
-  std::uint16_t port = 0;
+/// Where a provider is and how it is asked.
+struct EndpointSettings {
+  std::string name;      ///< the configured name
+  std::string base_url;  ///< ends in /v1
+  std::string api_key;   ///< empty: none is sent
+  http::ClientTimeouts timeouts;
 };
 
-/// Scheme, host and port of a URL; an empty host for text that is no http or https URL.
-Endpoint endpoint_of(std::string_view url);
-
-/// A host of openai.com or openai.azure.com.
+/// Whether the host is of openai.com or openai.azure.com.
 bool is_openai_host(std::string_view base_url);
 
 /// "base_url/path" with one slash between them.

@@ -14,12 +14,14 @@ inline constexpr std::size_t kMaxErrorMessageBytes = 600;
 inline constexpr std::size_t kMaxEventBytes = 16 << 20;
 /// All events of one response together.
 inline constexpr std::size_t kMaxResponseBytes = 64 << 20;
+/// How long a body may go on after its last event before its connection is given up.
+inline constexpr std::int64_t kEndOfBodyMs = 50;
 /// Items of one response: text, reasoning and function calls.
 inline constexpr std::size_t kMaxOutputItems = 256;
 /// A Retry-After beyond this is taken as this.
 inline constexpr std::int64_t kMaxRetryAfterMs = 24LL * 3600 * 1000;
 
-/// The answer to a detection probe, and how long each phase of a probe may take.
+/// The answer to a detection probe, and how long a probe may take.
 inline constexpr std::size_t kMaxProbeBytes = 1 << 20;
 inline constexpr std::int64_t kProbeMs = 500;
 /// Models that are taken from a probe's list.

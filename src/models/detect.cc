@@ -1,0 +1,134 @@
+#include "models/detect.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "async/within.h"
+#include "base/json.h"
+#include "http/url.h"
+#include "models/limits.h"
+#include "models/openai_chat.h"
+#include "models/responses_request.h"
+
+namespace perdure::models {
+namespace {
+
+constexpr std::string_view kOpenAiBaseUrl = "https://api.openai.com/v1";
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") ||
+         host == "::1" || host == "0.0.0.0" || host == "::";
+}
+
+/// From the environment alone; no packet is sent.
+void look_for_openai(const EnvironmentLookup& environment, const DetectOptions& options,
+                     Detected& detected) {
+  std::string key = environment("OPENAI_API_KEY").value_or("");
+  std::string base_url = environment("OPENAI_BASE_URL").value_or("");
+  if (key.empty() && base_url.empty()) return;
+  if (base_url.empty()) base_url = kOpenAiBaseUrl;
+  auto url = http::parse_url(base_url);
+  if (!url) {
+    detected.notes.push_back("OPENAI_BASE_URL is not used: " + url.error().message);
+    return;
+  }
+  if (options.own_port != 0 && url->port == options.own_port && is_loopback(url->host)) {
+    detected.notes.push_back(
+        "OPENAI_BASE_URL is not used: it is this server's own address, which is for its clients.");
+    return;
+  }
+  FoundProvider found;
+  found.name = "openai";
+  found.base_url = base_url;
+  if (!key.empty()) found.api_key_env = "OPENAI_API_KEY";
+  if (is_openai_host(base_url)) {
+    if (key.empty()) {
+      detected.notes.push_back("OPENAI_BASE_URL is not used: OPENAI_API_KEY is not set.");
+      return;
+    }
+    found.kind = kOpenAiResponses;
+    found.note = "Calls are paid for with the key in OPENAI_API_KEY.";
+  } else {
+    // Chat completions is what every server that calls itself compatible speaks.
+    found.kind = kOpenAiChat;
+    if (!key.empty() && !is_loopback(url->host))
+      found.note =
+          fmt::format("The key in OPENAI_API_KEY is sent to {}; calls may cost money.", url->host);
+  }
+  detected.found.push_back(std::move(found));
+}
+
+using ModelNames = std::vector<std::string>;
+
+/// The names in {"object": "list", "data": [{"id": …}]}; nullopt for anything else.
+std::optional<ModelNames> model_names(std::string_view body) {
+  auto parsed = parse_json(body);
+  if (!parsed || !parsed->is_object()) return std::nullopt;
+  const json::object& list = parsed->get_object();
+  const json::value* data = find(list, "data");
+  if (get_string(list, "object") != "list" || !data || !data->is_array()) return std::nullopt;
+  ModelNames names;
+  for (const json::value& model : data->get_array()) {
+    if (!model.is_object()) return std::nullopt;
+    std::string_view id = get_string(model.get_object(), "id");
+    if (id.empty()) return std::nullopt;
+    if (names.size() < kMaxProbeModels) names.emplace_back(id);
+  }
+  return names;
+}
+
+/// The models of the server at this base URL; nullopt where no such server answers.
+async::Task<std::optional<ModelNames>> probe(http::Client* client, std::string base_url) {
+  http::ClientRequest request;
+  request.method = "GET";
+  request.url = join_url(base_url, "models");
+  request.headers.add("accept", "application/json");
+  request.headers.add(std::string(kHopHeader), "1");
+  auto response = co_await client->send(std::move(request));
+  if (!response || (*response)->status() != 200) co_return std::nullopt;
+  auto body = co_await (*response)->read_all(kMaxProbeBytes);
+  if (!body) co_return std::nullopt;
+  co_return model_names(*body);
+}
+
+}  // namespace
+
+async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Client& client,
+                                       DetectOptions options) {
+  Detected detected;
+  look_for_openai(environment, options, detected);
+  if (!environment("AWS_BEARER_TOKEN_BEDROCK").value_or("").empty())
+    detected.notes.push_back(
+        "AWS_BEARER_TOKEN_BEDROCK is set and not used: Bedrock is not offered as a provider yet.");
+
+  struct Local {
+    std::string_view name;
+    std::uint16_t port;
+  };
+  const std::array<Local, 3> locals = {{{"ollama", options.ollama_port},
+                                        {"llama-server", options.llama_server_port},
+                                        {"vllm", options.vllm_port}}};
+  for (const Local& local : locals) {
+    if (local.port == 0 || local.port == options.own_port) continue;
+    std::string base_url = fmt::format("http://127.0.0.1:{}/v1", local.port);
+    auto answered = co_await async::within(kProbeMs, probe(&client, base_url));
+    if (!answered || !*answered) continue;
+    ModelNames& names = **answered;
+    if (names.empty()) {
+      detected.notes.push_back(
+          fmt::format("{} answers at {} and has no model yet.", local.name, base_url));
+      continue;
+    }
+    FoundProvider found;
+    found.name = local.name;
+    found.kind = kOpenAiChat;
+    found.base_url = std::move(base_url);
+    found.models = std::move(names);
+    detected.found.push_back(std::move(found));
+  }
+  co_return detected;
+}
+
+}  // namespace perdure::models
