@@ -1,0 +1,228 @@
+#include "facades/admin/admin_api.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "facades/admin/errors.h"
+#include "facades/admin/limits.h"
+#include "facades/admin/openapi.h"
+#include "facades/common/json_reader.h"
+#include "facades/common/json_writer.h"
+
+namespace perdure::facades::admin {
+namespace {
+
+std::int64_t seconds(UnixMillis time) {
+  return time / 1000;
+}
+
+void append_key(std::string& out, const identity::KeyInfo& key,
+                const identity::CreatedKey* created = nullptr) {
+  ObjectWriter writer(out);
+  writer.text("id", key.id)
+      .text("project", key.project)
+      .text("name", key.name)
+      .text("last4", key.last4)
+      .number("created_at", seconds(key.created));
+  if (key.revoked)
+    writer.number("revoked_at", seconds(*key.revoked));
+  else
+    writer.null("revoked_at");
+  if (created)
+    writer.text("key", created->key).boolean("project_created", created->project_created);
+  writer.end();
+}
+
+void append_project(std::string& out, const identity::ProjectInfo& project) {
+  ObjectWriter(out).text("name", project.name).number("created_at", seconds(project.created)).end();
+}
+
+template <class T, class Append>
+http::Response list_response(const identity::ListOf<T>& list, Append append) {
+  std::string body;
+  ObjectWriter writer(body);
+  append_array(writer.begin("data"), list.data, append);
+  writer.boolean("has_more", list.has_more);
+  writer.end();
+  return http::json_response(200, std::move(body));
+}
+
+Result<std::optional<std::string>> read_parameter(const http::Query& query, std::string_view key) {
+  std::optional<std::string> found;
+  for (const auto& [name, value] : query) {
+    if (name != key) continue;
+    if (found)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("The query parameter '{}' was given more than once.", key),
+                  std::string(key));
+    found = value;
+  }
+  return found;
+}
+
+struct PageQuery {
+  std::optional<std::string> after;
+  std::size_t limit = kDefaultPage;
+};
+
+Result<PageQuery> read_page(const http::Query& query) {
+  PageQuery page;
+  TRY(after, read_parameter(query, "after"));
+  page.after = std::move(after);
+  TRY(limit, read_parameter(query, "limit"));
+  if (!limit) return page;
+  const char* end = limit->data() + limit->size();
+  const auto [read, error] = std::from_chars(limit->data(), end, page.limit);
+  if (error != std::errc() || read != end || page.limit < 1 || page.limit > kMaxPage)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("limit must be a whole number between 1 and {}.", kMaxPage), "limit");
+  return page;
+}
+
+/// The string member `key` of the request's body, or `fallback` where it is missing or null.
+Result<std::string> string_member(const JsonObject& body, std::string_view key,
+                                  std::string fallback) {
+  const auto field = body.find_value(key);
+  if (!field) return fallback;
+  return read_string(*field);
+}
+
+/// An empty body is an empty object.
+Result<JsonObject> read_body(const http::Request& request) {
+  const std::string_view text = request.body.empty() ? std::string_view("{}") : request.body;
+  TRY_VOID(check_strict_json(text));
+  return JsonObject::read({.raw = text, .path = {}});
+}
+
+}  // namespace
+
+void AdminApi::add_routes(http::Router& router) {
+  router_ = &router;
+  const auto open = [&](std::string path, std::string summary, auto handler, bool is_open = true) {
+    router.add({.method = "GET",
+                .path = std::move(path),
+                .summary = std::move(summary),
+                .tag = "server",
+                .open = is_open,
+                .max_body = kMaxBody,
+                .handler = std::bind_front(handler, this)});
+  };
+  open("/healthz", "Whether the process runs", &AdminApi::healthz);
+  open("/readyz", "Whether the server takes work, and why not", &AdminApi::readyz);
+  open("/openapi.json", "This document", &AdminApi::openapi);
+  open("/metrics", "Numbers for Prometheus", &AdminApi::metrics, false);
+
+  const auto api = [&](std::string method, std::string path, std::string summary,
+                       Operation operation) {
+    router.add({.method = std::move(method),
+                .path = std::move(path),
+                .summary = std::move(summary),
+                .tag = "operator",
+                .max_body = kMaxBody,
+                .handler = std::bind_front(&AdminApi::serve, this, operation)});
+  };
+  api("POST", "/api/keys", "Create an API key; it is shown once", &AdminApi::create_key);
+  api("GET", "/api/keys", "List API keys without their secrets", &AdminApi::list_keys);
+  api("DELETE", "/api/keys/{key_id}", "Revoke an API key", &AdminApi::revoke_key);
+  api("POST", "/api/projects", "Create a project", &AdminApi::create_project);
+  api("GET", "/api/projects", "List projects", &AdminApi::list_projects);
+}
+
+Task<http::Response> AdminApi::serve(Operation operation, http::Request request) {
+  const std::string request_id = request.request_id;
+  if (!parts_.caller_of(request).operator_access)
+    co_return error_response(
+        Error{ErrorCode::kPermissionDenied,
+              "Only the operator may do this: use the token of this server's runtime file, or the "
+              "perdure command on its machine."});
+  Answer answer = co_await (this->*operation)(std::move(request));
+  if (answer) co_return std::move(*answer);
+  if (answer.error().code == ErrorCode::kInternal)
+    log::error("a request failed", {{"request", request_id}, {"error", answer.error().message}});
+  co_return error_response(answer.error());
+}
+
+Task<http::Response> AdminApi::healthz(http::Request) {
+  co_return http::json_response(200, R"({"status":"ok"})");
+}
+
+Task<http::Response> AdminApi::readyz(http::Request) {
+  const auto obstacles = co_await parts_.status.obstacles();
+  std::string body;
+  ObjectWriter writer(body);
+  writer.text("status", obstacles.empty() ? "ready" : "not_ready");
+  append_array(writer.begin("reasons"), obstacles, [](std::string& out, const auto& obstacle) {
+    ObjectWriter(out).text("reason", obstacle.reason).text("message", obstacle.message).end();
+  });
+  writer.end();
+  http::Response response = http::json_response(obstacles.empty() ? 200 : 503, std::move(body));
+  if (!obstacles.empty()) response.headers.set("Retry-After", "1");
+  co_return response;
+}
+
+Task<http::Response> AdminApi::metrics(http::Request) {
+  Numbers numbers = parts_.status.numbers();
+  numbers.ready = (co_await parts_.status.obstacles()).empty();
+  http::Response response;
+  response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+  response.body = metrics_text(numbers);
+  co_return response;
+}
+
+Task<http::Response> AdminApi::openapi(http::Request) {
+  co_return http::json_response(200, openapi_document(*router_, parts_.version));
+}
+
+Task<AdminApi::Answer> AdminApi::create_key(http::Request request) {
+  CO_TRY(body, read_body(request));
+  CO_TRY_VOID(body.allow({"project", "name"}));
+  CO_TRY(project, string_member(body, "project", std::string(identity::kDefaultProject)));
+  CO_TRY(name, string_member(body, "name", ""));
+  CO_TRY(created, co_await parts_.keys.create(std::move(project), std::move(name)));
+  log::info("an API key was created",
+            {{"key", created.info.id}, {"project", created.info.project}});
+  std::string text;
+  append_key(text, created.info, &created);
+  http::Response response = http::json_response(201, std::move(text));
+  response.headers.set("Cache-Control", "no-store");
+  co_return response;
+}
+
+Task<AdminApi::Answer> AdminApi::list_keys(http::Request request) {
+  CO_TRY(project, read_parameter(request.query, "project"));
+  CO_TRY(page, read_page(request.query));
+  CO_TRY(keys, co_await parts_.keys.list(std::move(project), std::move(page.after), page.limit));
+  co_return list_response(keys, [](std::string& out, const auto& key) { append_key(out, key); });
+}
+
+Task<AdminApi::Answer> AdminApi::revoke_key(http::Request request) {
+  CO_TRY(revoked, co_await parts_.keys.revoke(request.parameters.at(0)));
+  log::info("an API key was revoked", {{"key", revoked.id}, {"project", revoked.project}});
+  std::string text;
+  append_key(text, revoked);
+  co_return http::json_response(200, std::move(text));
+}
+
+Task<AdminApi::Answer> AdminApi::create_project(http::Request request) {
+  CO_TRY(body, read_body(request));
+  CO_TRY_VOID(body.allow({"name"}));
+  CO_TRY(field, body.require("name"));
+  CO_TRY(name, read_string(field));
+  CO_TRY(project, co_await parts_.keys.create_project(std::move(name)));
+  std::string text;
+  append_project(text, project);
+  co_return http::json_response(201, std::move(text));
+}
+
+Task<AdminApi::Answer> AdminApi::list_projects(http::Request request) {
+  CO_TRY(page, read_page(request.query));
+  CO_TRY(projects, co_await parts_.keys.projects(std::move(page.after), page.limit));
+  co_return list_response(projects, append_project);
+}
+
+}  // namespace perdure::facades::admin

@@ -1,0 +1,12 @@
+// The stated limits of the server's own API.
+#pragma once
+
+#include <cstddef>
+
+namespace perdure::facades::admin {
+
+inline constexpr std::size_t kMaxBody = 64 << 10;
+inline constexpr std::size_t kDefaultPage = 100;
+inline constexpr std::size_t kMaxPage = 1000;
+
+}  // namespace perdure::facades::admin

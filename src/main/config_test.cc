@@ -1,0 +1,298 @@
+#include "main/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace perdure::app {
+namespace {
+
+class ConfigTest : public testing::Test {
+ protected:
+  ConfigTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "perdure-XXXXXX").string();
+    directory_ = mkdtemp(pattern.data());
+    // ./perdure.toml is part of the contract: each test has a working directory of its own.
+    before_ = std::filesystem::current_path();
+    std::filesystem::current_path(directory_);
+  }
+  ~ConfigTest() override {
+    std::filesystem::current_path(before_);
+    std::filesystem::remove_all(directory_);
+  }
+
+  void write(std::string_view text, const std::string& name = "perdure.toml") {
+    std::ofstream(directory_ / name) << text;
+  }
+
+  Config load(Mode mode = Mode::kServe) {
+    auto config = load_config(mode, flags_, environment_);
+    EXPECT_TRUE(config) << config.error().message;
+    return config.value_or(Config{});
+  }
+
+  std::string error_of(std::string_view file = {}, Mode mode = Mode::kServe) {
+    if (!file.empty()) write(file);
+    auto config = load_config(mode, flags_, environment_);
+    EXPECT_FALSE(config);
+    return config ? std::string() : config.error().message;
+  }
+
+  std::filesystem::path directory_, before_;
+  Flags flags_;
+  Environment environment_{{"HOME", "/home/ada"}};
+};
+
+TEST_F(ConfigTest, WithNothingSaidTheDefaultsOfTheContractHold) {
+  const Config config = load(Mode::kDev);
+  EXPECT_EQ(config.listen.text(), "127.0.0.1:8787");
+  EXPECT_EQ(config.data_dir, "/home/ada/.local/share/perdure");
+  EXPECT_EQ(config.master_key_file, "/home/ada/.config/perdure/master_key");
+  EXPECT_EQ(config.store, "sqlite");
+  EXPECT_EQ(config.log_level, log::Level::kInfo);
+  EXPECT_FALSE(config.log_format);
+  EXPECT_TRUE(config.providers.empty());
+  EXPECT_TRUE(config.file.empty());
+}
+
+TEST_F(ConfigTest, AFlagBeatsAVariableBeatsTheFileBeatsTheDefault) {
+  write("[server]\nlisten = '127.0.0.1:1'\ndata_dir = '/file'\n[log]\nlevel = 'error'\n");
+  EXPECT_EQ(load().listen.port, 1);
+  EXPECT_EQ(load().data_dir, "/file");
+  environment_["PERDURE_LISTEN"] = "127.0.0.1:2";
+  environment_["PERDURE_DATA_DIR"] = "/variable";
+  environment_["PERDURE_LOG_LEVEL"] = "debug";
+  EXPECT_EQ(load().listen.port, 2);
+  EXPECT_EQ(load().data_dir, "/variable");
+  EXPECT_EQ(load().log_level, log::Level::kDebug);
+  flags_.listen = "127.0.0.1:3";
+  flags_.data_dir = "/flag";
+  flags_.log_level = "warn";
+  EXPECT_EQ(load().listen.port, 3);
+  EXPECT_EQ(load().data_dir, "/flag");
+  EXPECT_EQ(load().log_level, log::Level::kWarn);
+  environment_["PERDURE_LISTEN"] = "";
+  flags_.listen.reset();
+  EXPECT_EQ(load().listen.port, 1) << "an empty variable is no variable";
+}
+
+TEST_F(ConfigTest, XdgDirectoriesAreUsedWhereTheyAreAbsolute) {
+  environment_["XDG_DATA_HOME"] = "/data";
+  environment_["XDG_CONFIG_HOME"] = "relative";
+  EXPECT_EQ(load().data_dir, "/data/perdure");
+  EXPECT_EQ(load().master_key_file, "/home/ada/.config/perdure/master_key");
+}
+
+TEST_F(ConfigTest, WithoutAHomeTheSentenceSaysWhatToGive) {
+  environment_.clear();
+  EXPECT_EQ(error_of(), "Neither XDG_DATA_HOME nor HOME is set: say where with --data-dir");
+  flags_.data_dir = "/d";
+  EXPECT_EQ(load().master_key_file, "");
+}
+
+TEST_F(ConfigTest, ReadsAWholeFile) {
+  write(R"(
+[server]
+listen = "[::]:8080"
+hosts = ["agents.example.com", "agents.example.com:8443"]
+[store]
+url = "sqlite"
+[log]
+level = "warn"
+format = "json"
+[cluster]
+advertise = "http://10.0.0.1:8080"
+[secrets]
+master_key_file = "/keys/master"
+[[provider]]
+name = "openai"
+kind = "openai-responses"
+base_url = "https://api.openai.com/v1"
+api_key_env = "OPENAI_API_KEY"
+[[provider]]
+name = "fake"
+kind = "scripted"
+[[model]]
+name = "big"
+provider = "openai"
+upstream = "gpt-5"
+context_window = 400000
+[[model]]
+name = "small"
+provider = "fake"
+)",
+        "other.toml");
+  flags_.config = "other.toml";
+  const Config config = load();
+  EXPECT_EQ(config.file, "other.toml");
+  EXPECT_EQ(config.listen.text(), "[::]:8080");
+  EXPECT_EQ(config.hosts.size(), 2u);
+  EXPECT_EQ(config.log_format, log::Format::kJson);
+  EXPECT_EQ(config.advertise, "http://10.0.0.1:8080");
+  EXPECT_EQ(config.master_key_file, "/keys/master");
+  ASSERT_EQ(config.providers.size(), 2u);
+  EXPECT_EQ(config.providers[0].api_key_env, "OPENAI_API_KEY");
+  ASSERT_EQ(config.models.size(), 2u);
+  EXPECT_EQ(config.models[0].upstream, "gpt-5");
+  EXPECT_EQ(config.models[0].context_window, 400000);
+  EXPECT_EQ(config.models[1].upstream, "small");
+}
+
+TEST_F(ConfigTest, ANamedFileMustExistAndTheDefaultOneNeedNot) {
+  load();
+  flags_.config = "absent.toml";
+  EXPECT_EQ(error_of(), "--config: there is no configuration file 'absent.toml'");
+  flags_.config.reset();
+  environment_["PERDURE_CONFIG"] = "absent.toml";
+  EXPECT_EQ(error_of(), "PERDURE_CONFIG: there is no configuration file 'absent.toml'");
+}
+
+struct Mistake {
+  const char* name;
+  const char* file;
+  const char* sentence;
+};
+
+class Mistakes : public ConfigTest, public testing::WithParamInterface<Mistake> {};
+
+TEST_P(Mistakes, NameFileLineAndKey) {
+  EXPECT_EQ(error_of(GetParam().file), GetParam().sentence);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, Mistakes,
+    testing::Values(
+        Mistake{"UnknownKey", "[server]\nlistn = 'x'\n",
+                "perdure.toml:2: [server] listn is not a known key: did you mean 'listen'? (known "
+                "here: listen, data_dir, hosts)"},
+        Mistake{"UnknownSection", "\n[sever]\n",
+                "perdure.toml:2: sever is not a known key: did you mean 'server'? (known here: "
+                "server, store, log, cluster, secrets, provider, model)"},
+        Mistake{"UnlikeAnything", "colour = 1\n",
+                "perdure.toml:1: colour is not a known key (known here: server, store, log, "
+                "cluster, secrets, provider, model)"},
+        Mistake{"WrongType", "[server]\n\nlisten = 8787\n",
+                "perdure.toml:3: [server] listen must be a string, not a whole number"},
+        Mistake{"NotATable", "server = 'x'\n",
+                "perdure.toml:1: server must be a table, written [server], not a string"},
+        Mistake{"NotAListOfTables", "[provider]\nname = 'x'\n",
+                "perdure.toml:1: provider must be a list of tables, each written [[provider]], not "
+                "a table"},
+        Mistake{"NotAListOfStrings", "[server]\nhosts = ['a', 1]\n",
+                "perdure.toml:2: [server] hosts must be a list of strings, not a whole number"},
+        Mistake{"BadHost", "[server]\nhosts = ['https://a']\n",
+                "perdure.toml:2: [server] hosts has 'https://a', which is not a lower-case host "
+                "name, with or without a port"},
+        Mistake{"NoPort", "[server]\nlisten = '127.0.0.1'\n",
+                "perdure.toml:2: [server] listen: '127.0.0.1' has no port; write HOST:PORT, such "
+                "as 127.0.0.1:8787"},
+        Mistake{"BadLevel", "[log]\nlevel = 'loud'\n",
+                "perdure.toml:2: [log] level: 'loud' is not a log level (debug, info, warn, error, "
+                "off)"},
+        Mistake{"BadFormat", "[log]\nformat = 'xml'\n",
+                "perdure.toml:2: [log] format: 'xml' is not a log format (json, text)"},
+        Mistake{"BadStore", "[store]\nurl = 'mysql://x'\n",
+                "perdure.toml:2: [store] url: 'mysql://x' is not a store ('sqlite', a file in the "
+                "data directory)"},
+        Mistake{"BadAdvertise", "[cluster]\nadvertise = 'node1'\n",
+                "perdure.toml:2: [cluster] advertise: 'node1' is not an http:// or https:// URL"},
+        Mistake{"ProviderWithoutName", "[[provider]]\nkind = 'scripted'\n",
+                "perdure.toml:1: [[provider]] name is missing"},
+        Mistake{"ProviderWithoutKind", "\n[[provider]]\nname = 'x'\n",
+                "perdure.toml:2: [[provider]] kind is missing"},
+        Mistake{"BadKind", "[[provider]]\nname = 'x'\nkind = 'openai-response'\n",
+                "perdure.toml:3: [[provider]] kind: 'openai-response' is not a kind of provider: "
+                "did you mean 'openai-responses'? (openai-responses, openai-chat, "
+                "bedrock-converse, anthropic-messages, scripted)"},
+        Mistake{"BadUrl", "[[provider]]\nname='x'\nkind='openai-chat'\nbase_url='localhost:1'\n",
+                "perdure.toml:4: [[provider]] base_url: 'localhost:1' is not an http:// or "
+                "https:// URL"},
+        Mistake{"TwoProviders",
+                "[[provider]]\nname='x'\nkind='scripted'\n[[provider]]\nname='x'\nkind='scripted'",
+                "perdure.toml:5: [[provider]] name 'x' names two providers"},
+        Mistake{"ModelOfNobody", "[[model]]\nname='m'\nprovider='x'\n",
+                "perdure.toml:3: [[model]] provider 'x' is not the name of a [[provider]]"},
+        Mistake{"TypeInAModel", "[[model]]\nname='m'\nprovider='x'\ncontext_window='big'\n",
+                "perdure.toml:4: [[model]] context_window must be a whole number, not a string"},
+        Mistake{"OwnAddress",
+                "[[provider]]\nname='x'\nkind='openai-chat'\nbase_url='http://localhost:8787/v1'",
+                "The provider 'x' at http://localhost:8787/v1 is this server itself: every model "
+                "call would come back here. Point it at the model's server."}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(ConfigTest, AMistakeInTheSyntaxNamesLineAndColumn) {
+  EXPECT_TRUE(error_of("[server]\nlisten = \n").starts_with("perdure.toml:2:")) << error_of();
+}
+
+TEST_F(ConfigTest, AWrongValueOfAVariableOrFlagNamesIt) {
+  environment_["PERDURE_LISTEN"] = "example.com:80";
+  EXPECT_TRUE(error_of().starts_with("PERDURE_LISTEN: 'example.com:80'")) << error_of();
+  flags_.listen = "127.0.0.1:99999";
+  EXPECT_TRUE(error_of().starts_with("--listen: '127.0.0.1:99999'")) << error_of();
+  flags_.listen = "::1:80";
+  EXPECT_NE(error_of().find("brackets"), std::string::npos);
+}
+
+TEST_F(ConfigTest, DevListensOnLoopbackOnly) {
+  flags_.listen = "0.0.0.0:8787";
+  EXPECT_NE(error_of({}, Mode::kDev).find("loopback only"), std::string::npos);
+  load(Mode::kServe);
+  for (const char* address : {"localhost:0", "[::1]:0", "127.1.2.3:0"}) {
+    flags_.listen = address;
+    load(Mode::kDev);
+  }
+}
+
+TEST_F(ConfigTest, AnEmptyPostgresqlStoreIsAnErrorThatSaysSo) {
+  environment_["PERDURE_STORE"] = "postgresql://localhost/perdure";
+  EXPECT_NE(error_of().find("PERDURE_STORE: this build has no PostgreSQL"), std::string::npos);
+}
+
+TEST_F(ConfigTest, ProviderFlagsTakeThePlaceOfTheFile) {
+  write("[[provider]]\nname='x'\nkind='scripted'\n[[model]]\nname='m'\nprovider='x'\n");
+  flags_.provider_url = "http://127.0.0.1:11434/v1";
+  EXPECT_NE(error_of().find("--provider-url needs --provider-kind"), std::string::npos);
+  flags_.provider_kind = "openai-chat";
+  flags_.provider_key_env = "MY_KEY";
+  flags_.model = "llama";
+  const Config config = load();
+  ASSERT_EQ(config.providers.size(), 1u);
+  EXPECT_EQ(config.providers[0].base_url, "http://127.0.0.1:11434/v1");
+  EXPECT_EQ(config.providers[0].api_key_env, "MY_KEY");
+  EXPECT_TRUE(config.models.empty());
+  EXPECT_EQ(config.default_model, "llama");
+  flags_.provider_url.reset();
+  EXPECT_NE(error_of().find("needs --provider-url"), std::string::npos);
+  flags_.provider_kind = "scripted";
+  flags_.provider_key_env.reset();
+  load();
+}
+
+TEST(OwnAddress, IsRecognisedUnderEveryName) {
+  const Address listen{"127.0.0.1", 8787};
+  const auto refused = [&](std::string url, std::vector<std::string> hosts = {}) {
+    return !refuse_own_address({{.name = "p", .kind = "openai-chat", .base_url = std::move(url)}},
+                               listen, hosts);
+  };
+  EXPECT_TRUE(refused("http://127.0.0.1:8787/v1"));
+  EXPECT_TRUE(refused("http://localhost:8787"));
+  EXPECT_TRUE(refused("http://[::1]:8787/"));
+  EXPECT_TRUE(refused("http://0.0.0.0:8787/"));
+  EXPECT_TRUE(refused("http://agents.example.com:8787/", {"agents.example.com"}));
+  EXPECT_FALSE(refused("http://127.0.0.1:11434/v1"));
+  EXPECT_FALSE(refused("https://api.example.com/v1"));
+}
+
+TEST_F(ConfigTest, TheDataDirectoryIsFoundTheSameWay) {
+  EXPECT_EQ(data_directory({}, {}, environment_), "/home/ada/.local/share/perdure");
+  write("[server]\ndata_dir = '/file'\nunknown = 1\n");
+  EXPECT_EQ(data_directory({}, {}, environment_), "/file");
+  environment_["PERDURE_DATA_DIR"] = "/variable";
+  EXPECT_EQ(data_directory({}, {}, environment_), "/variable");
+  EXPECT_EQ(data_directory("/flag", {}, environment_), "/flag");
+}
+
+}  // namespace
+}  // namespace perdure::app
