@@ -1,0 +1,312 @@
+#include "facades/agents_api/routes.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+#include "base/log.h"
+#include "facades/agents_api/errors.h"
+#include "facades/agents_api/limits.h"
+#include "facades/agents_api/stream.h"
+#include "facades/agents_api/version.h"
+#include "facades/agents_api/wire_out.h"
+#include "facades/common/json_reader.h"
+
+namespace perdure::facades::agents_api {
+namespace {
+
+constexpr std::string_view kCreateRoute = "POST /v1/agents/sessions";
+
+std::unexpected<Error> no_session(std::string_view id) {
+  return fail(ErrorCode::kNotFound, fmt::format("No session found with id '{}'.", id));
+}
+
+/// The session that the path names. An id that cannot be one is simply not found.
+Result<SessionKey> session_key(const identity::Caller& caller, const http::Request& request) {
+  const std::string& id = request.parameters.at(0);
+  if (!is_session_id(id)) return no_session(id);
+  return SessionKey{caller.project, {id}};
+}
+
+/// Which event of the session a stream goes on behind; nullopt: from now on.
+Result<std::optional<Place>> read_cursor(const http::Request& request, const SessionId& session,
+                                         std::uint64_t head) {
+  // A browser that reconnects repeats its first query and adds the newer header: the header wins.
+  std::string_view where = "Last-Event-ID";
+  std::optional<std::string> id;
+  if (auto header = request.headers.get(where); header && !header->empty())
+    id = std::string(*header);
+  TRY(starting_after, read_parameter(request.query, "starting_after"));
+  if (!id && starting_after) {
+    where = "starting_after";
+    id = std::move(starting_after);
+  }
+  if (!id) return std::nullopt;
+  auto place = engine::parse_event_id(*id, session);
+  if (!place || place->seq == 0 || place->seq > head)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid event ID in `{}`: '{}' is not the SSE id of an event of this "
+                            "session.",
+                            where, id->substr(0, 64)),
+                std::string(where));
+  return place;
+}
+
+bool has_pairs(const engine::SessionView& session,
+               const std::map<std::string, std::string>& wanted) {
+  for (const auto& [key, value] : wanted) {
+    auto found = session.metadata.find(key);
+    if (found == session.metadata.end() || found->second != value) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+AgentsApi::AgentsApi(engine::Engine& engine, Env& env, IdempotencyStore& store, CallerOf caller_of)
+    : engine_(engine), env_(env), idempotency_(store, env), caller_of_(std::move(caller_of)) {}
+
+void AgentsApi::add_routes(http::Router& router) {
+  struct Entry {
+    std::string_view method;
+    std::string_view path;
+    std::string_view summary;
+    Operation operation;
+  };
+  constexpr std::string_view kSessions = "/agents/sessions";
+  constexpr std::string_view kSession = "/agents/sessions/{session_id}";
+  constexpr std::string_view kEvents = "/agents/sessions/{session_id}/events";
+  constexpr std::string_view kItems = "/agents/sessions/{session_id}/items";
+  constexpr std::string_view kTurns = "/agents/sessions/{session_id}/turns";
+  constexpr std::string_view kTurn = "/agents/sessions/{session_id}/turns/{turn_id}";
+  constexpr std::string_view kTurnItems = "/agents/sessions/{session_id}/turns/{turn_id}/items";
+  const Entry entries[] = {
+      {"POST", kSessions, "Create a session and start its first turn", &AgentsApi::create_session},
+      {"GET", kSessions, "List sessions", &AgentsApi::list_sessions},
+      {"GET", kSession, "Read a session", &AgentsApi::get_session},
+      {"DELETE", kSession, "Delete a session", &AgentsApi::delete_session},
+      {"POST", kEvents, "Send messages, tool results or a cancel", &AgentsApi::send_events},
+      {"GET", kEvents, "Stream a session's events", &AgentsApi::stream_events},
+      {"GET", kItems, "List a session's items", &AgentsApi::list_items},
+      {"GET", kTurns, "List a session's turns", &AgentsApi::list_turns},
+      {"GET", kTurn, "Read a turn", &AgentsApi::get_turn},
+      {"GET", kTurnItems, "List a turn's items", &AgentsApi::list_turn_items},
+  };
+  for (std::string_view prefix : {"/v1", "/openai/v1"}) {
+    for (const Entry& entry : entries) {
+      router.add({.method = std::string(entry.method),
+                  .path = fmt::format("{}{}", prefix, entry.path),
+                  .summary = std::string(entry.summary),
+                  .tag = "agents_api",
+                  .max_body = kMaxBody,
+                  .handler = std::bind_front(&AgentsApi::serve, this, entry.operation)});
+    }
+  }
+}
+
+Task<http::Response> AgentsApi::serve(Operation operation, http::Request request) {
+  std::string request_id = request.request_id;
+  Answer answer = fail(ErrorCode::kInternal, {});
+  if (auto version = read_version(request.headers); !version)
+    answer = std::unexpected(version.error());
+  else
+    answer = co_await (this->*operation)(std::move(request));
+  if (answer) co_return std::move(*answer);
+  if (answer.error().code == ErrorCode::kInternal)
+    log::error("a request failed", {{"request", request_id}, {"error", answer.error().message}});
+  co_return error_response(answer.error());
+}
+
+// ---- sessions ---------------------------------------------------------------------------------
+
+Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
+  identity::Caller caller = caller_of_(request);
+  CO_TRY(body, check_body(request.body));
+  CO_TRY(create, read_create_session(body));
+  CO_TRY(ticket, co_await take_ticket(caller, request, std::string(kCreateRoute)));
+  if (ticket.answered())
+    co_return co_await answer_again(caller, *ticket.answered(), std::move(create));
+
+  engine::CreateSession& command = create.command;
+  command.project = caller.project;
+  command.principal = caller.principal;
+  if (ticket.key())
+    command.id = derive_session_id(caller.project, caller.principal + '\n' + *ticket.key());
+  command.idempotency = [&ticket](const engine::SessionView& session) {
+    return ticket.record(201, session_json(session), session.key.session);
+  };
+  bool stream = create.stream;
+  auto created = co_await engine_.create_session(std::move(command));
+  if (!created && created.error().code == ErrorCode::kConflict && ticket.key())
+    co_return fail(ErrorCode::kConflict,
+                   "This Idempotency-Key already created a session, and its answer is not kept any "
+                   "more.",
+                   "Idempotency-Key");
+  if (!created) co_return std::unexpected(std::move(created).error());
+  if (stream) co_return co_await creation_stream(created->session->key, create.obfuscation);
+  co_return http::json_response(201, session_json(*created->session));
+}
+
+Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
+                                                journal::IdempotencyRecord record,
+                                                CreateRequest request) {
+  SessionKey key{caller.project, {record.session}};
+  auto session = co_await engine_.session(key);
+  if (!session && session.error().code == ErrorCode::kNotFound)
+    co_return fail(ErrorCode::kConflict,
+                   "The session that this Idempotency-Key created has been deleted.",
+                   "Idempotency-Key");
+  if (!session) co_return std::unexpected(std::move(session).error());
+  if (request.stream) co_return co_await creation_stream(key, request.obfuscation);
+  co_return http::json_response(
+      record.status, record.body.empty() ? session_json(**session) : std::move(record.body));
+}
+
+Task<AgentsApi::Answer> AgentsApi::creation_stream(SessionKey key, bool obfuscation) {
+  CO_TRY(subscription,
+         co_await engine_.subscribe(key, {.after = Place{0, 0}, .until_settled = true}));
+  co_return stream_response(201, std::move(subscription),
+                            {.obfuscation = obfuscation, .seed = env_.random_u64()});
+}
+
+Task<AgentsApi::Answer> AgentsApi::list_sessions(http::Request request) {
+  identity::Caller caller = caller_of_(request);
+  CO_TRY(page, read_page(request.query, LimitRule::kClamp));
+  CO_TRY(agent_id, read_parameter(request.query, "agent_id"));
+  CO_TRY(metadata, read_metadata_filter(request.query));
+  CO_TRY(sessions, co_await find_sessions(caller.project, std::move(agent_id), std::move(metadata),
+                                          std::move(page)));
+  co_return http::json_response(200, list_json(sessions));
+}
+
+Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> AgentsApi::find_sessions(
+    ProjectId project, std::optional<std::string> agent_id,
+    std::map<std::string, std::string> metadata, engine::Page page) {
+  if (metadata.empty()) co_return co_await engine_.sessions(project, agent_id, page);
+  // The engine knows nothing of metadata: look through its pages, one session more than asked for.
+  engine::Listed<std::shared_ptr<const engine::SessionView>> found;
+  engine::Page step = page;
+  step.limit = kMaxPage;
+  for (std::size_t seen = 0; seen < kMaxFilterScan; seen += step.limit) {
+    CO_TRY(listed, co_await engine_.sessions(project, agent_id, step));
+    for (const auto& session : listed.data) {
+      if (!has_pairs(*session, metadata)) continue;
+      if (found.data.size() == page.limit) {
+        found.has_more = true;
+        co_return found;
+      }
+      found.data.push_back(session);
+    }
+    if (!listed.has_more || listed.data.empty()) co_return found;
+    step.after = listed.data.back()->key.session.value;
+  }
+  co_return fail(ErrorCode::kInvalidArgument,
+                 fmt::format("No full page of matches was found among {} sessions. Filter by "
+                             "`agent_id` too, or continue from a later `after`.",
+                             kMaxFilterScan),
+                 "metadata");
+}
+
+Task<AgentsApi::Answer> AgentsApi::get_session(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY(session, co_await engine_.session(std::move(key)));
+  co_return http::json_response(200, session_json(*session));
+}
+
+Task<AgentsApi::Answer> AgentsApi::delete_session(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  std::string id = key.session.value;
+  CO_TRY_VOID(co_await engine_.delete_session(std::move(key)));
+  co_return http::json_response(200, deleted_session_json(id));
+}
+
+// ---- events -----------------------------------------------------------------------------------
+
+Task<AgentsApi::Answer> AgentsApi::send_events(http::Request request) {
+  identity::Caller caller = caller_of_(request);
+  CO_TRY(key, session_key(caller, request));
+  CO_TRY(body, check_body(request.body));
+  CO_TRY(inputs, read_events(body));
+  SessionId session = key.session;
+  CO_TRY(ticket, co_await take_ticket(caller, request,
+                                      fmt::format("{}/{}/events", kCreateRoute, session.value)));
+  http::Response accepted;
+  accepted.status = 202;
+  if (ticket.answered()) co_return accepted;
+  CO_TRY_VOID(
+      co_await engine_.submit(std::move(key), std::move(inputs), ticket.record(202, {}, session)));
+  co_return accepted;
+}
+
+Task<AgentsApi::Answer> AgentsApi::stream_events(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY(obfuscation, read_flag(request.query, "include_obfuscation", true));
+  CO_TRY(stream, read_flag(request.query, "stream", true));
+  if (!stream)
+    co_return fail(ErrorCode::kInvalidArgument, "Events can only be read as a stream.", "stream");
+  CO_TRY(session, co_await engine_.session(key));
+  CO_TRY(after, read_cursor(request, key.session, session->head));
+  CO_TRY(subscription, co_await engine_.subscribe(std::move(key), {.after = after}));
+  co_return stream_response(200, std::move(subscription),
+                            {.obfuscation = obfuscation, .seed = env_.random_u64()});
+}
+
+// ---- items and turns --------------------------------------------------------------------------
+
+Task<AgentsApi::Answer> AgentsApi::list_items(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY_VOID(co_await engine_.session(key));
+  co_return co_await items_page(std::move(key), std::nullopt, std::move(request.query));
+}
+
+Task<AgentsApi::Answer> AgentsApi::list_turn_items(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY(turn, co_await engine_.turn(key, request.parameters.at(1)));
+  co_return co_await items_page(std::move(key), turn.id, std::move(request.query));
+}
+
+Task<AgentsApi::Answer> AgentsApi::items_page(SessionKey key, std::optional<std::string> turn_id,
+                                              http::Query query) {
+  CO_TRY(page, read_page(query, LimitRule::kClamp));
+  CO_TRY(incomplete, read_flag(query, "include_incomplete", false));
+  auto bad_cursor =
+      fail(ErrorCode::kInvalidArgument, "Invalid session item ID in `after`", "after");
+  if (page.after && !parse_local_id(*page.after, prefix_of(*page.after), key.session))
+    co_return bad_cursor;
+  bool has_cursor = page.after.has_value();
+  auto items =
+      co_await engine_.items(std::move(key), std::move(turn_id), std::move(page), incomplete);
+  // Session and turn were found a moment ago, so it is the cursor that was not.
+  if (!items && has_cursor && items.error().code == ErrorCode::kNotFound) co_return bad_cursor;
+  if (!items) co_return std::unexpected(std::move(items).error());
+  co_return http::json_response(200, list_json(*items));
+}
+
+Task<AgentsApi::Answer> AgentsApi::list_turns(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY(page, read_page(request.query, LimitRule::kRefuse));
+  CO_TRY(turns, co_await engine_.turns(std::move(key), std::move(page)));
+  co_return http::json_response(200, list_json(turns));
+}
+
+Task<AgentsApi::Answer> AgentsApi::get_turn(http::Request request) {
+  CO_TRY(key, session_key(caller_of_(request), request));
+  CO_TRY(turn, co_await engine_.turn(std::move(key), request.parameters.at(1)));
+  std::string body;
+  append_turn(body, turn);
+  co_return http::json_response(200, std::move(body));
+}
+
+// ---- repeated requests ------------------------------------------------------------------------
+
+Task<Result<Idempotency::Ticket>> AgentsApi::take_ticket(identity::Caller caller,
+                                                         http::Request request, std::string route) {
+  CO_TRY(key, idempotency_key(request));
+  if (!key) co_return Idempotency::Ticket();
+  CO_TRY(body, check_body(request.body));
+  co_return co_await idempotency_.begin(std::move(caller), std::move(route), *std::move(key),
+                                        canonical_json(body));
+}
+
+}  // namespace perdure::facades::agents_api

@@ -1,0 +1,73 @@
+// The routes of the OpenAI Agents API for sessions without compute, and their operations.
+//
+// One AgentsApi serves both prefixes, /v1 and /openai/v1. It is owned by the composition root,
+// outlives the server, and is called on the loop. An operation checks the whole request before it
+// asks the engine for anything, so a refused request leaves nothing behind. Each operation reads
+// the caller's project from the guard and gives the engine no other.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "async/task.h"
+#include "base/env.h"
+#include "base/error.h"
+#include "engine/engine.h"
+#include "facades/agents_api/list_query.h"
+#include "facades/agents_api/wire_in.h"
+#include "facades/common/idempotency.h"
+#include "http/message.h"
+#include "http/router.h"
+#include "identity/caller.h"
+
+namespace perdure::facades::agents_api {
+
+/// Who sent a request that the guard let through.
+using CallerOf = std::function<identity::Caller(const http::Request&)>;
+
+class AgentsApi {
+ public:
+  AgentsApi(engine::Engine& engine, Env& env, IdempotencyStore& store, CallerOf caller_of);
+  AgentsApi(const AgentsApi&) = delete;
+
+  /// Adds every route under both prefixes. The router must not outlive this.
+  void add_routes(http::Router& router);
+
+ private:
+  using Answer = Result<http::Response>;
+  using Operation = Task<Answer> (AgentsApi::*)(http::Request);
+
+  /// Runs an operation and translates its error.
+  Task<http::Response> serve(Operation operation, http::Request request);
+
+  Task<Answer> create_session(http::Request request);
+  Task<Answer> list_sessions(http::Request request);
+  Task<Answer> get_session(http::Request request);
+  Task<Answer> delete_session(http::Request request);
+  Task<Answer> send_events(http::Request request);
+  Task<Answer> stream_events(http::Request request);
+  Task<Answer> list_items(http::Request request);
+  Task<Answer> list_turns(http::Request request);
+  Task<Answer> get_turn(http::Request request);
+  Task<Answer> list_turn_items(http::Request request);
+
+  /// A ticket for the request's Idempotency-Key; one that is always free where it has none.
+  Task<Result<Idempotency::Ticket>> take_ticket(identity::Caller caller, http::Request request,
+                                                std::string route);
+  /// The answer to a creation that was made before.
+  Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
+                            CreateRequest request);
+  /// All events of a new session until its first turn has settled.
+  Task<Answer> creation_stream(SessionKey key, bool obfuscation);
+  Task<Answer> items_page(SessionKey key, std::optional<std::string> turn_id, http::Query query);
+  Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> find_sessions(
+      ProjectId project, std::optional<std::string> agent_id,
+      std::map<std::string, std::string> metadata, engine::Page page);
+
+  engine::Engine& engine_;
+  Env& env_;
+  Idempotency idempotency_;
+  CallerOf caller_of_;
+};
+
+}  // namespace perdure::facades::agents_api

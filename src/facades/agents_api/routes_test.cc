@@ -1,0 +1,413 @@
+// The operations over an engine that remembers what it was asked: what reaches it, what does not,
+// and what the client is told.
+#include "facades/agents_api/routes.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "base/json.h"
+
+namespace perdure::facades::agents_api {
+namespace {
+
+using engine::Listed;
+using View = std::shared_ptr<const engine::SessionView>;
+
+class EndedSubscription final : public engine::Subscription {
+ public:
+  Task<Result<std::optional<std::vector<std::shared_ptr<const engine::SessionEvent>>>>> next()
+      override {
+    co_return std::nullopt;
+  }
+  void wake() override {}
+};
+
+/// Makes receipts, as only a store can.
+class Receipts : public journal::JournalStore {
+ public:
+  static journal::Committed make() { return receipt(1, 1, 1, 0); }
+};
+
+class FakeEngine final : public engine::Engine {
+ public:
+  Task<Result<engine::Created>> create_session(engine::CreateSession command) override {
+    ++creations;
+    engine::SessionView view;
+    view.key = {command.project, command.id.value_or(SessionId{"sess_" + std::string(26, 'a')})};
+    view.agent = std::make_shared<engine::AgentConfig>(command.agent);
+    view.metadata = command.metadata;
+    view.head = 9;
+    if (find(view.key)) co_return fail(ErrorCode::kConflict, "exists");
+    if (command.idempotency)
+      if (auto record = command.idempotency(view)) kept.push_back(std::move(*record));
+    auto session = std::make_shared<const engine::SessionView>(std::move(view));
+    list.push_back(session);
+    co_return engine::Created{Receipts::make(), session};
+  }
+  Task<Result<journal::Committed>> submit(SessionKey key, std::vector<engine::Input> inputs,
+                                          engine::Idempotency idempotency) override {
+    if (!find(key)) co_return fail(ErrorCode::kNotFound, "no such session");
+    ++submissions;
+    last_inputs = std::move(inputs);
+    if (refuse) co_return std::unexpected(*refuse);
+    if (idempotency) kept.push_back(*idempotency);
+    co_return Receipts::make();
+  }
+  Task<Result<journal::Committed>> delete_session(SessionKey key) override {
+    if (refuse) co_return std::unexpected(*refuse);
+    std::erase_if(list, [&](const View& view) { return view->key == key; });
+    co_return Receipts::make();
+  }
+  Task<Result<View>> session(SessionKey key) override {
+    if (auto view = find(key)) co_return view;
+    co_return fail(ErrorCode::kNotFound, "no such session");
+  }
+  Task<Result<Listed<View>>> sessions(ProjectId project, std::optional<std::string>,
+                                      engine::Page page) override {
+    Listed<View> out;
+    bool started = !page.after;
+    for (const View& view : list) {
+      if (view->key.project != project) continue;
+      if (started && out.data.size() == page.limit) {
+        out.has_more = true;
+        break;
+      }
+      if (started) out.data.push_back(view);
+      started = started || view->key.session.value == page.after;
+    }
+    co_return out;
+  }
+  Task<Result<Listed<engine::ItemView>>> items(SessionKey, std::optional<std::string> turn_id,
+                                               engine::Page, bool include_incomplete) override {
+    last_turn = turn_id;
+    incomplete = include_incomplete;
+    if (refuse) co_return std::unexpected(*refuse);
+    co_return Listed<engine::ItemView>{};
+  }
+  Task<Result<Listed<engine::TurnView>>> turns(SessionKey, engine::Page) override {
+    co_return Listed<engine::TurnView>{};
+  }
+  Task<Result<engine::TurnView>> turn(SessionKey, std::string turn_id) override {
+    if (turn_id != "turn_1") co_return fail(ErrorCode::kNotFound, "no such turn");
+    co_return engine::TurnView{.id = turn_id};
+  }
+  Task<Result<std::unique_ptr<engine::Subscription>>> subscribe(SessionKey,
+                                                                engine::StreamFrom from) override {
+    last_from = from;
+    co_return std::make_unique<EndedSubscription>();
+  }
+  Task<> recover() override { co_return; }
+  Task<> drain() override { co_return; }
+  engine::Counters counters() const override { return {}; }
+
+  View find(const SessionKey& key) const {
+    for (const View& view : list)
+      if (view->key == key) return view;
+    return nullptr;
+  }
+  void add(std::string id, std::map<std::string, std::string> metadata = {},
+           std::string project = "default") {
+    engine::SessionView view;
+    view.key = {{std::move(project)}, {std::move(id)}};
+    view.agent = std::make_shared<engine::AgentConfig>();
+    view.metadata = std::move(metadata);
+    view.head = 9;
+    list.push_back(std::make_shared<const engine::SessionView>(std::move(view)));
+  }
+
+  std::vector<View> list;
+  std::vector<journal::IdempotencyRecord> kept;
+  std::vector<engine::Input> last_inputs;
+  std::optional<std::string> last_turn;
+  engine::StreamFrom last_from;
+  std::optional<Error> refuse;
+  bool incomplete = false;
+  int creations = 0;
+  int submissions = 0;
+};
+
+class EngineRecords final : public IdempotencyStore {
+ public:
+  explicit EngineRecords(FakeEngine& engine) : engine_(engine) {}
+  Task<Result<std::optional<journal::IdempotencyRecord>>> find(journal::IdempotencyScope scope,
+                                                               UnixMillis) override {
+    for (const auto& record : engine_.kept)
+      if (record.scope == scope) co_return record;
+    co_return std::nullopt;
+  }
+
+ private:
+  FakeEngine& engine_;
+};
+
+const std::string kId = "sess_" + std::string(26, '0');
+const std::string kSessions = "/v1/agents/sessions";
+
+class RoutesTest : public ::testing::Test {
+ protected:
+  RoutesTest() { api_.add_routes(router_); }
+
+  struct Options {
+    std::string body;
+    http::Query query;
+    std::vector<std::pair<std::string, std::string>> headers;
+  };
+
+  http::Response call(std::string method, std::string path, Options options = {}) {
+    auto match = router_.match(method, path);
+    if (!match.route) return {.status = match.allowed.empty() ? 404 : 405};
+    http::Request request;
+    request.method = std::move(method);
+    request.path = path;
+    request.query = std::move(options.query);
+    request.body = std::move(options.body);
+    for (auto& [name, value] : options.headers) request.headers.add(name, value);
+    request.parameters = match.parameters;
+    auto future = boost::asio::co_spawn(loop_, match.route->handler(std::move(request)),
+                                        boost::asio::use_future);
+    loop_.restart();
+    loop_.run();
+    return future.get();
+  }
+
+  static json::object body_of(const http::Response& response) {
+    return parse_json(response.body)->as_object();
+  }
+  static json::object error_of(const http::Response& response) {
+    return body_of(response).at("error").as_object();
+  }
+  static std::string event_id(std::uint64_t seq, const std::string& session = kId) {
+    return local_id("evt", {session}, {seq, 0});
+  }
+
+  const std::string create_ =
+      R"({"environment":{"type":"none"},"agent":{"model":"m"},"input":"hi"})";
+  const std::string create_stream_ =
+      R"({"environment":{"type":"none"},"agent":{"model":"m"},"input":"hi","stream":true})";
+  const std::string cancel_ = R"({"events":[{"type":"agent.session.input.cancel"}]})";
+  const std::vector<std::pair<std::string, std::string>> key_ = {{"Idempotency-Key", "k"}};
+
+  boost::asio::io_context loop_;
+  FakeEnv env_;
+  FakeEngine engine_;
+  EngineRecords records_{engine_};
+  AgentsApi api_{engine_, env_, records_,
+                 [](const http::Request&) { return identity::Caller{{"default"}, "dev"}; }};
+  http::Router router_;
+};
+
+TEST_F(RoutesTest, BothPrefixesServeTheSame) {
+  engine_.add(kId);
+  EXPECT_EQ(call("GET", "/v1/agents/sessions/" + kId).status, 200);
+  EXPECT_EQ(call("GET", "/openai/v1/agents/sessions/" + kId).status, 200);
+  EXPECT_EQ(call("GET", "/v1/agents/sessions/" + kId + "/artifacts").status, 404);
+}
+
+TEST_F(RoutesTest, ACreationAnswers201WithTheSession) {
+  auto response = call("POST", kSessions, {.body = create_});
+  EXPECT_EQ(response.status, 201);
+  EXPECT_EQ(body_of(response).at("object"), "agent.session");
+}
+
+TEST_F(RoutesTest, ARefusedCreationLeavesNothingBehind) {
+  auto response = call("POST", kSessions, {.body = "{\"x\":1}", .headers = key_});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(engine_.creations, 0);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 201)
+      << "the key is still free";
+}
+
+TEST_F(RoutesTest, ACreationStreamStartsAtTheBeginningAndEndsWhenSettled) {
+  auto response = call("POST", kSessions, {.body = create_stream_});
+  EXPECT_EQ(response.status, 201);
+  EXPECT_TRUE(response.stream);
+  EXPECT_EQ(engine_.last_from.after, (Place{0, 0}));
+  EXPECT_TRUE(engine_.last_from.until_settled);
+}
+
+TEST_F(RoutesTest, ARepeatedCreationGetsTheFirstAnswer) {
+  auto first = call("POST", kSessions, {.body = create_, .headers = key_});
+  auto second =
+      call("POST", "/openai/v1/agents/sessions", {.body = " " + create_, .headers = key_});
+  EXPECT_EQ(second.status, 201);
+  EXPECT_EQ(first.body, second.body);
+  EXPECT_EQ(engine_.creations, 1);
+}
+
+TEST_F(RoutesTest, ARepeatedStreamingCreationRejoinsTheStream) {
+  call("POST", kSessions, {.body = create_stream_, .headers = key_});
+  engine_.last_from = {};
+  auto second = call("POST", kSessions, {.body = create_stream_, .headers = key_});
+  EXPECT_EQ(second.status, 201);
+  EXPECT_TRUE(second.stream);
+  EXPECT_EQ(engine_.last_from.after, (Place{0, 0}));
+  EXPECT_EQ(engine_.creations, 1);
+}
+
+TEST_F(RoutesTest, TheSameKeyWithAnotherBodyIsAConflict) {
+  call("POST", kSessions, {.body = create_, .headers = key_});
+  auto other = call("POST", kSessions, {.body = create_stream_, .headers = key_});
+  EXPECT_EQ(other.status, 409);
+  EXPECT_EQ(other.headers.get("x-should-retry"), "false");
+}
+
+TEST_F(RoutesTest, TheKeyOfADeletedSessionIsAConflict) {
+  call("POST", kSessions, {.body = create_, .headers = key_});
+  engine_.list.clear();
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 409);
+  EXPECT_EQ(engine_.creations, 1);
+}
+
+TEST_F(RoutesTest, AKeyThatIsForgottenNeverMakesASecondSession) {
+  call("POST", kSessions, {.body = create_, .headers = key_});
+  engine_.kept.clear();
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 409);
+  EXPECT_EQ(engine_.list.size(), 1u);
+}
+
+TEST_F(RoutesTest, EventsAnswer202WithoutABody) {
+  engine_.add(kId);
+  auto response = call("POST", kSessions + "/" + kId + "/events", {.body = cancel_});
+  EXPECT_EQ(response.status, 202);
+  EXPECT_EQ(response.body, "");
+  EXPECT_EQ(engine_.last_inputs.size(), 1u);
+}
+
+TEST_F(RoutesTest, RepeatedEventsAreSubmittedOnce) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/events";
+  EXPECT_EQ(call("POST", path, {.body = cancel_, .headers = key_}).status, 202);
+  EXPECT_EQ(call("POST", path, {.body = cancel_, .headers = key_}).status, 202);
+  EXPECT_EQ(engine_.submissions, 1);
+  EXPECT_EQ(call("POST", path, {.body = R"({"events":[]})", .headers = key_}).status, 409);
+}
+
+TEST_F(RoutesTest, ARefusedSubmissionMayBeRepeatedUnderItsKey) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/events";
+  engine_.refuse =
+      Error{ErrorCode::kInvalidArgument, "Unknown pending tool call: c", "", "unknown_call"};
+  auto refused = call("POST", path, {.body = cancel_, .headers = key_});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused).at("code"), "invalid_request_error");
+  EXPECT_EQ(error_of(refused).at("message"), "Unknown pending tool call: c");
+  engine_.refuse.reset();
+  EXPECT_EQ(call("POST", path, {.body = cancel_, .headers = key_}).status, 202);
+}
+
+TEST_F(RoutesTest, AStreamBeginsNowOrBehindAnEvent) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/events";
+  EXPECT_EQ(call("GET", path, {.query = {{"stream", "true"}}}).status, 200);
+  EXPECT_FALSE(engine_.last_from.after);
+  EXPECT_FALSE(engine_.last_from.until_settled);
+  EXPECT_EQ(call("GET", path, {.query = {{"starting_after", event_id(3)}}}).status, 200);
+  EXPECT_EQ(engine_.last_from.after, (Place{3, 0}));
+  EXPECT_EQ(call("GET", path,
+                 {.query = {{"starting_after", event_id(3)}},
+                  .headers = {{"Last-Event-ID", event_id(5)}}})
+                .status,
+            200);
+  EXPECT_EQ(engine_.last_from.after, (Place{5, 0})) << "a reconnecting browser sends both";
+}
+
+TEST_F(RoutesTest, ABadCursorIsNamed) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/events";
+  for (const std::string& id :
+       {std::string("x"), std::string(), event_id(0), event_id(10),
+        event_id(3, "sess_" + std::string(26, '1')), "evd" + event_id(3).substr(3)}) {
+    auto response = call("GET", path, {.query = {{"starting_after", id}}});
+    EXPECT_EQ(response.status, 400) << id;
+    EXPECT_EQ(error_of(response).at("param"), "starting_after");
+    EXPECT_NE(error_of(response).at("message").as_string().find(id), std::string::npos);
+  }
+  auto response = call("GET", path, {.headers = {{"Last-Event-ID", "x"}}});
+  EXPECT_EQ(error_of(response).at("param"), "Last-Event-ID");
+  EXPECT_EQ(call("GET", path, {.query = {{"stream", "false"}}}).status, 400);
+}
+
+TEST_F(RoutesTest, SessionsAreFilteredByMetadataAcrossPages) {
+  for (int i = 0; i < 250; ++i)
+    engine_.add("sess_" + std::to_string(100000 + i) + std::string(20, 'a'),
+                {{"even", i % 2 ? "no" : "yes"}, {"third", i % 3 ? "no" : "yes"}});
+  auto get = [&](http::Query query) { return body_of(call("GET", kSessions, {.query = query})); };
+  auto all = get({{"metadata[even]", "yes"}, {"metadata[third]", "yes"}, {"limit", "100"}});
+  EXPECT_EQ(all.at("data").as_array().size(), 42u);
+  EXPECT_EQ(all.at("has_more"), false);
+  auto some = get({{"metadata[even]", "yes"}, {"metadata[third]", "yes"}, {"limit", "41"}});
+  EXPECT_EQ(some.at("data").as_array().size(), 41u);
+  EXPECT_EQ(some.at("has_more"), true);
+  auto rest = get({{"metadata[even]", "yes"},
+                   {"metadata[third]", "yes"},
+                   {"limit", "41"},
+                   {"after", std::string(some.at("last_id").as_string())}});
+  EXPECT_EQ(rest.at("data").as_array().size(), 1u);
+  EXPECT_EQ(rest.at("has_more"), false);
+  EXPECT_EQ(get({{"metadata[even]", "maybe"}}).at("data").as_array().size(), 0u);
+}
+
+TEST_F(RoutesTest, ASessionOfAnotherProjectIsNotFound) {
+  engine_.add(kId, {}, "other");
+  std::string path = kSessions + "/" + kId;
+  EXPECT_EQ(call("GET", path).status, 404);
+  EXPECT_EQ(call("GET", path + "/events").status, 404);
+  EXPECT_EQ(call("GET", path + "/items").status, 404);
+  EXPECT_EQ(call("POST", path + "/events", {.body = cancel_}).status, 404);
+  EXPECT_EQ(body_of(call("GET", kSessions)).at("data").as_array().size(), 0u);
+}
+
+TEST_F(RoutesTest, AMissingAndAMalformedIdLookTheSame) {
+  auto missing = call("GET", kSessions + "/" + kId);
+  auto malformed = call("GET", kSessions + "/nonsense");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(malformed.status, 404);
+  EXPECT_EQ(error_of(malformed).at("code"), "not_found_error");
+}
+
+TEST_F(RoutesTest, DeletingAnswersAConfirmationOrAConflict) {
+  engine_.add(kId);
+  engine_.refuse = Error{ErrorCode::kConflict, "A turn is running."};
+  EXPECT_EQ(call("DELETE", kSessions + "/" + kId).status, 409);
+  engine_.refuse.reset();
+  auto deleted = call("DELETE", kSessions + "/" + kId);
+  EXPECT_EQ(deleted.status, 200);
+  EXPECT_EQ(deleted.body,
+            "{\"id\":\"" + kId + R"(","object":"agent.session.deleted","deleted":true})");
+}
+
+TEST_F(RoutesTest, ItemListsCheckTheirCursor) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/items";
+  EXPECT_EQ(call("GET", path, {.query = {{"include_incomplete", "true"}}}).status, 200);
+  EXPECT_TRUE(engine_.incomplete);
+  auto bad = call("GET", path, {.query = {{"after", "x"}}});
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(error_of(bad).at("message"), "Invalid session item ID in `after`");
+  engine_.refuse = Error{ErrorCode::kNotFound, "no such item"};
+  auto unknown = call("GET", path, {.query = {{"after", local_id("msg", {kId}, {3, 0})}}});
+  EXPECT_EQ(unknown.status, 400);
+}
+
+TEST_F(RoutesTest, ItemsOfATurn) {
+  engine_.add(kId);
+  std::string path = kSessions + "/" + kId + "/turns/";
+  EXPECT_EQ(call("GET", path + "turn_1/items").status, 200);
+  EXPECT_EQ(engine_.last_turn, "turn_1");
+  EXPECT_EQ(call("GET", path + "turn_2/items").status, 404);
+  EXPECT_EQ(call("GET", path + "turn_1").status, 200);
+  EXPECT_EQ(call("GET", path + "turn_2").status, 404);
+  EXPECT_EQ(call("GET", kSessions + "/" + kId + "/turns", {.query = {{"limit", "0"}}}).status, 400);
+}
+
+TEST_F(RoutesTest, AnUnknownVersionIsRefusedBeforeAnythingElse) {
+  auto response = call("POST", kSessions, {.headers = {{"OpenAI-Beta", "agents=v9"}}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(error_of(response).at("code"), "invalid_beta");
+}
+
+}  // namespace
+}  // namespace perdure::facades::agents_api

@@ -1,0 +1,209 @@
+#include "facades/agents_api/wire_agent.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "facades/agents_api/limits.h"
+
+namespace perdure::facades::agents_api {
+namespace {
+
+using engine::AgentConfig;
+using engine::FunctionConfig;
+
+constexpr std::string_view kNameCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+/// A JSON Schema whose root describes an object, as its own text.
+Result<std::string> read_object_schema(const JsonField& field) {
+  TRY(schema, JsonObject::read(field));
+  auto type = schema.find("type");
+  if (type && type->raw == "\"object\"") return std::string(field.raw);
+  std::string message = fmt::format("{} must have top-level type \"object\"", field.path);
+  if (type && type->kind() == JsonKind::kString)
+    message += fmt::format("; got \"{}\"", decode_json_string(type->raw).substr(0, 64));
+  return fail(ErrorCode::kInvalidArgument, std::move(message), field.path);
+}
+
+Result<std::string> read_function_name(const JsonField& field) {
+  TRY(name, read_text(field));
+  if (name.size() > kMaxFunctionName)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': string too long. Expected a string with maximum length "
+                            "{}, but got a string with length {} instead.",
+                            field.path, kMaxFunctionName, character_count(name)),
+                field.path);
+  if (name.find_first_not_of(kNameCharacters) != std::string::npos)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': string does not match pattern. Expected a string that "
+                            "matches the pattern '^[a-zA-Z0-9_-]+$'.",
+                            field.path),
+                field.path);
+  return name;
+}
+
+/// A flag whose only supported value is false.
+Result<void> refuse_true(const JsonObject& object, std::string_view key, std::string_view what) {
+  auto field = object.find(key);
+  if (!field) return {};
+  TRY(value, read_boolean(*field));
+  if (value) return not_supported(field->path, what);
+  return {};
+}
+
+Result<FunctionConfig> read_function(const JsonObject& tool) {
+  TRY_VOID(tool.allow({"type", "name", "description", "parameters", "async", "defer_loading"}));
+  FunctionConfig function;
+  TRY(name_field, tool.require("name"));
+  TRY(name, read_function_name(name_field));
+  TRY(description_field, tool.require("description"));
+  TRY(description, read_string(description_field));
+  TRY(parameters_field, tool.require("parameters"));
+  TRY(parameters, read_object_schema(parameters_field));
+  TRY_VOID(refuse_true(tool, "async", "An async function"));
+  TRY_VOID(refuse_true(tool, "defer_loading", "Deferred loading of functions"));
+  function.name = std::move(name);
+  function.description = std::move(description);
+  function.parameters = std::move(parameters);
+  return function;
+}
+
+Result<std::vector<FunctionConfig>> read_tools(const JsonField& field) {
+  TRY(entries, read_array(field));
+  if (field.raw.size() > kMaxToolsBytes && canonical_json(field.raw).size() > kMaxToolsBytes)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': the tools must fit within {} bytes of compact JSON.",
+                            field.path, kMaxToolsBytes),
+                field.path);
+  std::vector<FunctionConfig> functions;
+  std::set<std::string> names;
+  for (const JsonField& entry : entries) {
+    TRY(tool, JsonObject::read(entry));
+    TRY(type_field, tool.require("type"));
+    TRY(type, read_choice(type_field, {"function", "tool_search", "programmatic_tool_calling",
+                                       "mcp", "web_search", "computer_use", "automations"}));
+    if (type != "function")
+      return not_supported(type_field.path, fmt::format("The tool type '{}'", type));
+    TRY(function, read_function(tool));
+    if (!names.insert(function.name).second)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("Duplicate function tool name: '{}'.", function.name));
+    functions.push_back(std::move(function));
+  }
+  return functions;
+}
+
+Result<void> read_reasoning(const JsonField& field, AgentConfig& agent) {
+  TRY(reasoning, JsonObject::read(field));
+  TRY_VOID(reasoning.allow({"effort", "summary"}));
+  if (auto effort = reasoning.find_value("effort")) {
+    TRY(value, read_choice(*effort, {"none", "minimal", "low", "medium", "high", "xhigh", "max"}));
+    agent.reasoning_effort = std::move(value);
+  }
+  if (auto summary = reasoning.find_value("summary")) {
+    TRY(value, read_choice(*summary, {"concise", "detailed", "auto"}));
+    agent.reasoning_summary = std::move(value);
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> read_text_format(const JsonField& field) {
+  TRY(format, JsonObject::read(field));
+  TRY(type_field, format.require("type"));
+  TRY(type, read_choice(type_field, {"text", "json_schema"}));
+  if (type == "text") {
+    TRY_VOID(format.allow({"type"}));
+    return std::nullopt;
+  }
+  TRY_VOID(format.allow({"type", "schema"}));
+  TRY(schema_field, format.require("schema"));
+  TRY(schema, read_object_schema(schema_field));
+  return schema;
+}
+
+Result<void> read_text_config(const JsonField& field, AgentConfig& agent) {
+  TRY(text, JsonObject::read(field));
+  TRY_VOID(text.allow({"format", "verbosity"}));
+  if (auto format = text.find_value("format")) {
+    TRY(schema, read_text_format(*format));
+    agent.text_schema = std::move(schema);
+  }
+  if (auto verbosity = text.find_value("verbosity")) {
+    TRY(value, read_choice(*verbosity, {"low", "medium", "high"}));
+    agent.verbosity = std::move(value);
+  }
+  return {};
+}
+
+Result<std::string> read_service_tier(const JsonField& field) {
+  TRY(tier, read_choice(field, {"auto", "default", "flex", "priority", "fast", "ultrafast"}));
+  if (tier != "auto" && tier != "default")
+    return not_supported(field.path, fmt::format("The service tier '{}'", tier));
+  return tier;
+}
+
+/// Settings of things this server does not do yet: only values that ask for nothing pass.
+Result<void> check_unsupported(const JsonObject& agent) {
+  if (auto field = agent.find_value("compaction")) {
+    TRY(compaction, JsonObject::read(*field));
+    TRY_VOID(compaction.allow({"async"}));
+    if (auto async = compaction.find_value("async")) {
+      TRY(background, read_boolean(*async));
+      if (!background) return not_supported(async->path, "Blocking compaction");
+    }
+  }
+  if (auto field = agent.find("experimental")) {
+    TRY(experimental, JsonObject::read(*field));
+    TRY_VOID(experimental.allow({"time_awareness"}));
+    TRY_VOID(refuse_true(experimental, "time_awareness", "Time awareness"));
+  }
+  if (auto field = agent.find_value("multi_agent")) {
+    TRY(multi_agent, JsonObject::read(*field));
+    TRY_VOID(multi_agent.allow({"enabled", "max_concurrent_subagents"}));
+    TRY_VOID(multi_agent.require("enabled"));
+    TRY_VOID(refuse_true(multi_agent, "enabled", "Running subagents"));
+    if (auto most = multi_agent.find("max_concurrent_subagents")) TRY_VOID(read_integer(*most, 1));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<AgentConfig> read_agent(const std::optional<JsonField>& field) {
+  constexpr std::string_view kNoModel = "agent.model is required when agent_id is omitted";
+  if (!field) return fail(ErrorCode::kInvalidArgument, std::string(kNoModel), "agent.model");
+  TRY(object, JsonObject::read(*field));
+  TRY_VOID(object.allow({"model", "instructions", "tools", "reasoning", "text", "service_tier",
+                         "multi_agent", "compaction", "experimental"}));
+  AgentConfig agent;
+  auto model_field = object.find("model");
+  if (!model_field)
+    return fail(ErrorCode::kInvalidArgument, std::string(kNoModel), object.path_of("model"));
+  TRY(model, read_text(*model_field));
+  if (model.size() > kMaxModelName)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': string too long. Expected a string with maximum length "
+                            "{}, but got a string with length {} instead.",
+                            model_field->path, kMaxModelName, character_count(model)),
+                model_field->path);
+  agent.model = std::move(model);
+  if (auto instructions = object.find_value("instructions")) {
+    TRY(text, read_string(*instructions));
+    agent.instructions = std::move(text);
+  }
+  if (auto tools = object.find_value("tools")) {
+    TRY(functions, read_tools(*tools));
+    agent.functions = std::move(functions);
+  }
+  if (auto reasoning = object.find_value("reasoning")) TRY_VOID(read_reasoning(*reasoning, agent));
+  if (auto text = object.find_value("text")) TRY_VOID(read_text_config(*text, agent));
+  if (auto tier_field = object.find_value("service_tier")) {
+    TRY(tier, read_service_tier(*tier_field));
+    agent.service_tier = std::move(tier);
+  }
+  TRY_VOID(check_unsupported(object));
+  return agent;
+}
+
+}  // namespace perdure::facades::agents_api

@@ -1,0 +1,292 @@
+#include "facades/agents_api/wire_in.h"
+
+#include <fmt/format.h>
+
+#include "base/raw_json.h"
+#include "facades/agents_api/limits.h"
+#include "facades/agents_api/wire_agent.h"
+#include "facades/common/json_reader.h"
+
+namespace perdure::facades::agents_api {
+namespace {
+
+using engine::Input;
+using engine::InputMessage;
+
+std::unexpected<Error> too_long(std::string path, std::string_view kind, std::size_t most,
+                                std::size_t length) {
+  std::string message = fmt::format(
+      "Invalid '{}': {} too long. Expected {} {} with maximum length {}, but got {} {} with length "
+      "{} instead.",
+      path, kind, kind == "array" ? "an" : "a", kind, most, kind == "array" ? "an" : "a", kind,
+      length);
+  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(path));
+}
+
+std::unexpected<Error> empty_array(const JsonField& field) {
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("Invalid '{}': empty array. Expected an array with minimum length 1, but "
+                          "got an empty array instead.",
+                          field.path),
+              field.path);
+}
+
+/// InputContentParam: the text of one content part of a message or a tool output.
+Result<JsonField> read_text_part(const JsonField& field) {
+  TRY(part, JsonObject::read(field));
+  TRY(type_field, part.require("type"));
+  TRY(type, read_choice(type_field, {"input_text", "input_image"}));
+  if (type == "input_image") return not_supported(type_field.path, "Image input");
+  TRY_VOID(part.allow({"type", "text"}));
+  return part.require("text");
+}
+
+/// AgentSessionInputMessageParam
+Result<InputMessage> read_message(const JsonField& field) {
+  TRY(message, JsonObject::read(field));
+  TRY_VOID(message.allow({"type", "role", "content"}));
+  if (auto type = message.find("type")) TRY_VOID(read_choice(*type, {"message"}));
+  TRY(role, message.require("role"));
+  TRY_VOID(read_choice(role, {"user"}));
+  TRY(content, message.require("content"));
+  TRY(parts, read_array(content));
+  if (parts.empty()) return empty_array(content);
+  InputMessage out;
+  for (const JsonField& part : parts) {
+    TRY(text_field, read_text_part(part));
+    TRY(text, read_text(text_field));
+    out.texts.push_back(std::move(text));
+  }
+  return out;
+}
+
+Result<std::vector<InputMessage>> read_messages(const JsonField& field) {
+  TRY(elements, read_array(field));
+  std::vector<InputMessage> out;
+  for (const JsonField& element : elements) {
+    TRY(message, read_message(element));
+    out.push_back(std::move(message));
+  }
+  return out;
+}
+
+/// SessionCreateParams.input; empty where there is none.
+Result<std::vector<InputMessage>> read_initial_input(const JsonObject& body) {
+  auto field = body.find_value("input");
+  if (!field) return std::vector<InputMessage>();
+  switch (field->kind()) {
+    case JsonKind::kString: {
+      TRY(text, read_text(*field));
+      return std::vector<InputMessage>{{.texts = {std::move(text)}}};
+    }
+    case JsonKind::kArray:
+      return read_messages(*field);
+    default:
+      return wrong_type(*field, "one of a string or an array of objects");
+  }
+}
+
+Result<std::map<std::string, std::string>> read_metadata(const JsonObject& body) {
+  std::map<std::string, std::string> out;
+  auto field = body.find_value("metadata");
+  if (!field) return out;
+  TRY(pairs, JsonObject::read(*field));
+  if (pairs.members().size() > kMaxMetadataPairs)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid 'metadata': too many properties. Expected an object with at "
+                            "most {} properties, but got an object with {} properties instead.",
+                            kMaxMetadataPairs, pairs.members().size()),
+                field->path);
+  for (const RawMember& member : pairs.members()) {
+    auto value_field = pairs.find(member.key);
+    if (std::size_t length = character_count(member.key); length > kMaxMetadataKey)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("Invalid 'metadata': property name too long. Expected a name with "
+                              "maximum length {}, but got a name with length {} instead.",
+                              kMaxMetadataKey, length),
+                  value_field->path);
+    TRY(value, read_string(*value_field));
+    if (std::size_t length = character_count(value); length > kMaxMetadataValue)
+      return too_long(value_field->path, "string", kMaxMetadataValue, length);
+    out.emplace(member.key, std::move(value));
+  }
+  return out;
+}
+
+Result<std::string> read_environment(const JsonObject& body) {
+  TRY(field, body.require("environment"));
+  TRY(environment, JsonObject::read(field));
+  TRY(type_field, environment.require("type"));
+  TRY(type,
+      read_choice(type_field, {"none", "openai_hosted", "self_hosted", "aws_bedrock_agentcore"}));
+  if (type != "none")
+    return not_supported(type_field.path, fmt::format("The environment type '{}'", type));
+  TRY_VOID(environment.allow({"type"}));
+  return type;
+}
+
+/// Settings of things this server does not do yet: only values that ask for nothing pass.
+Result<void> check_unsupported(const JsonObject& body) {
+  if (auto field = body.find_value("vault_ids")) {
+    TRY(ids, read_array(*field));
+    for (const JsonField& id : ids) TRY_VOID(read_string(id));
+    if (!ids.empty()) return not_supported(field->path, "Giving vaults to a session");
+  }
+  if (auto field = body.find("review")) {
+    TRY(review, read_choice(*field, {"none", "auto_review"}));
+    if (review != "none") return not_supported(field->path, "Automatic review");
+  }
+  if (auto field = body.find_value("spend_control")) {
+    TRY(control, JsonObject::read(*field));
+    TRY_VOID(control.allow({"limit"}));
+    TRY(limit, control.require("limit"));
+    if (!limit.is_null()) {
+      TRY_VOID(read_integer(limit, 1));
+      return not_supported(limit.path, "A spending limit");
+    }
+  }
+  if (auto field = body.find_value("prompt_cache_options")) {
+    TRY(options, JsonObject::read(*field));
+    TRY_VOID(options.allow({"ttl"}));
+    if (auto ttl = options.find("ttl")) {
+      TRY_VOID(read_choice(*ttl, {"30m", "12h"}));
+      return not_supported(ttl->path, "Choosing the prompt cache's lifetime");
+    }
+  }
+  if (auto field = body.find("role_arn")) return not_supported(field->path, "Assuming a role");
+  return {};
+}
+
+Result<void> read_stream_options(const JsonObject& body, CreateRequest& out) {
+  auto field = body.find("stream_options");
+  if (!field) return {};
+  TRY(options, JsonObject::read(*field));
+  TRY_VOID(options.allow({"include_obfuscation"}));
+  if (!out.stream)
+    return fail(ErrorCode::kInvalidArgument,
+                "The 'stream_options' parameter is only allowed when 'stream' is true.",
+                field->path);
+  if (auto obfuscation = options.find("include_obfuscation")) {
+    TRY(value, read_boolean(*obfuscation));
+    out.obfuscation = value;
+  }
+  return {};
+}
+
+Result<engine::InputToolResult> read_tool_result(const JsonObject& event) {
+  TRY_VOID(event.allow({"type", "turn_id", "call_id", "success", "output", "error"}));
+  engine::InputToolResult out;
+  TRY(turn_field, event.require("turn_id"));
+  TRY(turn_id, read_text(turn_field));
+  TRY(call_field, event.require("call_id"));
+  TRY(call_id, read_text(call_field));
+  TRY(success_field, event.require("success"));
+  TRY(success, read_boolean(success_field));
+  out.turn_id = std::move(turn_id);
+  out.call_id = std::move(call_id);
+  out.success = success;
+  if (auto output = event.find_value("output")) {
+    if (output->kind() == JsonKind::kArray) {
+      TRY(parts, read_array(*output));
+      for (const JsonField& part : parts) {
+        TRY(text, read_text_part(part));
+        TRY_VOID(read_string(text));
+      }
+    } else if (output->kind() != JsonKind::kString) {
+      return wrong_type(*output, "one of a string or an array of objects");
+    }
+    out.output = std::string(output->raw);
+  }
+  if (auto error = event.find_value("error")) {
+    TRY(text, read_string(*error));
+    out.error = std::move(text);
+  }
+  return out;
+}
+
+/// Appends what one event of the request means; a message event may hold several messages.
+Result<void> read_event(const JsonField& field, std::vector<Input>& out) {
+  TRY(event, JsonObject::read(field));
+  TRY(type_field, event.require("type"));
+  TRY(type, read_choice(type_field, {"agent.session.input.message", "agent.session.input.cancel",
+                                     "agent.session.input.tool_result",
+                                     "agent.session.input.mcp_approval_request_result",
+                                     "agent.session.input.computer_use_approval_request_result"}));
+  if (type == "agent.session.input.message") {
+    TRY_VOID(event.allow({"type", "input"}));
+    TRY(input, event.require("input"));
+    TRY(messages, read_messages(input));
+    if (messages.empty()) return empty_array(input);
+    for (InputMessage& message : messages) out.emplace_back(std::move(message));
+  } else if (type == "agent.session.input.tool_result") {
+    TRY(result, read_tool_result(event));
+    out.emplace_back(std::move(result));
+  } else if (type == "agent.session.input.cancel") {
+    TRY_VOID(event.allow({"type"}));
+    out.emplace_back(engine::InputCancel{});
+  } else {
+    return not_supported(type_field.path, fmt::format("The input type '{}'", type));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string_view> check_body(std::string_view body) {
+  constexpr std::string_view kEmpty = "{}";
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return kEmpty;
+  if (auto checked = check_strict_json(body); !checked) {
+    Error error = std::move(checked).error();
+    error.message = "The request body cannot be read as JSON: " + error.message;
+    return std::unexpected(std::move(error));
+  }
+  std::size_t begin = body.find_first_not_of(" \t\r\n");
+  if (body[begin] == 'n') return kEmpty;
+  return body.substr(begin, body.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+Result<CreateRequest> read_create_session(std::string_view text) {
+  TRY(body, JsonObject::read({text, {}}));
+  TRY_VOID(
+      body.allow({"agent", "agent_id", "environment", "input", "metadata", "prompt_cache_options",
+                  "review", "role_arn", "spend_control", "stream", "stream_options", "vault_ids"}));
+  CreateRequest out;
+  // The agent's errors come first, the missing input last: clients rely on that order.
+  if (auto agent_id = body.find("agent_id")) {
+    TRY_VOID(read_text(*agent_id));
+    return not_supported(agent_id->path, "Using a saved agent");
+  }
+  TRY(agent, read_agent(body.find("agent")));
+  TRY(environment, read_environment(body));
+  TRY(metadata, read_metadata(body));
+  TRY_VOID(check_unsupported(body));
+  if (auto stream_field = body.find("stream")) {
+    TRY(stream, read_boolean(*stream_field));
+    out.stream = stream;
+  }
+  TRY_VOID(read_stream_options(body, out));
+  TRY(input, read_initial_input(body));
+  if (input.empty())
+    return fail(ErrorCode::kInvalidArgument,
+                out.stream ? "streaming session creation requires initial input"
+                           : "conversation-only sessions currently require initial input",
+                "input");
+  out.command.agent = std::move(agent);
+  out.command.environment = std::move(environment);
+  out.command.metadata = std::move(metadata);
+  out.command.input = std::move(input);
+  return out;
+}
+
+Result<std::vector<Input>> read_events(std::string_view text) {
+  TRY(body, JsonObject::read({text, {}}));
+  TRY_VOID(body.allow({"events"}));
+  TRY(field, body.require("events"));
+  TRY(events, read_array(field));
+  if (events.size() > kMaxEvents) return too_long(field.path, "array", kMaxEvents, events.size());
+  std::vector<Input> out;
+  for (const JsonField& event : events) TRY_VOID(read_event(event, out));
+  return out;
+}
+
+}  // namespace perdure::facades::agents_api

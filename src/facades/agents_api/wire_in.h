@@ -1,0 +1,34 @@
+// Request bodies of the Agents API, decoded and checked, as commands of the engine.
+//
+// Every member of the SDK's types is either honoured, or refused by name because this server cannot
+// do it yet (kUnimplemented), unless its value asks for nothing (null, the default, an empty list).
+// Members that the types do not have are refused too: nothing is silently ignored. Texts whose
+// bytes matter (schemas, tool outputs) are slices of the body, never re-serialised. Pure functions.
+// tests/conformance/agents_api/fields.json lists every member with its test.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/engine.h"
+
+namespace perdure::facades::agents_api {
+
+struct CreateRequest {
+  engine::CreateSession
+      command;  ///< project, id, principal and idempotency are the caller's to set
+  bool stream = false;
+  bool obfuscation = true;  ///< of that stream
+};
+
+/// The body as JSON that can be decided on; an absent body and null mean {}.
+Result<std::string_view> check_body(std::string_view body);
+
+/// POST /agents/sessions. `body` has passed check_body.
+Result<CreateRequest> read_create_session(std::string_view body);
+
+/// POST /agents/sessions/{id}/events. `body` has passed check_body.
+Result<std::vector<engine::Input>> read_events(std::string_view body);
+
+}  // namespace perdure::facades::agents_api
