@@ -102,10 +102,11 @@ struct StreamFrom {
 /// follows the live events; falls back to the journal when it is slower than its bounded queue.
 class Subscription {
  public:
+  using Batch = std::vector<std::shared_ptr<const SessionEvent>>;
   virtual ~Subscription() = default;
-  /// All events that are ready, in order, at least one; nullopt at the end of the stream (settled,
+  /// All events that are ready, in order; nullopt at the end of the stream (settled,
   /// session deleted, server draining). Suspends while there are none; `wake` makes it return empty.
-  virtual Task<Result<std::optional<std::vector<std::shared_ptr<const SessionEvent>>>>> next() = 0;
+  virtual Task<Result<std::optional<Batch>>> next() = 0;
   virtual void wake() = 0;
 };
 
@@ -125,6 +126,8 @@ struct Settings {
   int recovery_parallel_per_provider = 8;    ///< model calls restarted at once after a crash
   int model_attempts = 3;                    ///< per model call, first included
   int max_model_calls_per_turn = 64;
+  std::size_t max_awake = 20'000;     ///< idle actors above this many leave at once
+  bool rebuild_after_append = false;  ///< for tests: state is dropped and folded anew each time
 };
 
 class Engine {
@@ -156,6 +159,8 @@ class Engine {
   /// Wakes every session with unfinished work, paced per provider; returns when all were looked at
   /// (their state is readable long before). Sessions that crash it three times are quarantined.
   virtual Task<> recover() = 0;
+  /// Looks at the durable timers now: for tests, and after the clock was set.
+  virtual void check_timers() = 0;
   /// Ends all subscriptions and cancels running calls without journaling their end: recovery, or
   /// another node, takes them up. Returns when nothing of the engine runs any more.
   virtual Task<> drain() = 0;

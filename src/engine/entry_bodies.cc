@@ -219,7 +219,8 @@ std::string encode(const ModelCallStartedBody& body) {
 std::string encode(const ModelCallFinishedBody& body) {
   json::array items;
   for (const FinishedItem& item : body.items) items.push_back(to_json(item));
-  json::object members{{"call", body.call}, {"items", std::move(items)}, {"finish", body.finish}};
+  json::object members{
+      {"turn", body.turn}, {"call", body.call}, {"items", std::move(items)}, {"finish", body.finish}};
   if (body.usage_known) members["usage"] = to_json(body.usage);
   if (!body.response_id.empty()) members["response_id"] = body.response_id;
   if (!body.model.empty()) members["model"] = body.model;
@@ -227,7 +228,8 @@ std::string encode(const ModelCallFinishedBody& body) {
 }
 
 std::string encode(const ModelCallAbandonedBody& body) {
-  json::object members{{"call", body.call}, {"error", to_json(body.error)}};
+  json::object members{
+      {"turn", body.turn}, {"call", body.call}, {"error", to_json(body.error)}};
   if (body.lost) members["lost"] = true;
   if (body.shown) {
     members["shown"] = true;
@@ -257,8 +259,10 @@ std::string encode(const EffectStartedBody& body) {
 }
 
 std::string encode(const EffectEndedBody& body) {
-  json::object members{
-      {"call_id", body.call_id}, {"success", body.success}, {"output", body.output}};
+  json::object members{{"turn", body.turn},
+                       {"call_id", body.call_id},
+                       {"success", body.success},
+                       {"output", body.output}};
   if (body.decision) members["decision"] = to_json(*body.decision);
   return finish_body(std::move(members));
 }
@@ -310,6 +314,7 @@ void read(const json::object& o, ModelCallStartedBody& body) {
 }
 
 void read(const json::object& o, ModelCallFinishedBody& body) {
+  body.turn = seq_of(o, "turn");
   body.call = seq_of(o, "call");
   for (const json::value& item : get_array(o, "items"))
     body.items.push_back(item_from_json(item.as_object()));
@@ -321,6 +326,7 @@ void read(const json::object& o, ModelCallFinishedBody& body) {
 }
 
 void read(const json::object& o, ModelCallAbandonedBody& body) {
+  body.turn = seq_of(o, "turn");
   body.call = seq_of(o, "call");
   body.error = failure_from_json(get_object(o, "error"));
   body.lost = get_bool(o, "lost");
@@ -351,6 +357,7 @@ void read(const json::object& o, EffectStartedBody& body) {
 }
 
 void read(const json::object& o, EffectEndedBody& body) {
+  body.turn = seq_of(o, "turn");
   body.call_id = text_of(o, "call_id");
   body.success = get_bool(o, "success");
   body.output = text_of(o, "output");

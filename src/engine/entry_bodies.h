@@ -63,6 +63,7 @@ struct FinishedItem {
 };
 
 struct ModelCallFinishedBody {
+  std::uint64_t turn = 0;
   std::uint64_t call = 0;  ///< the kModelCallStarted entry
   std::vector<FinishedItem> items;
   models::TokenUsage usage;
@@ -73,6 +74,7 @@ struct ModelCallFinishedBody {
 };
 
 struct ModelCallAbandonedBody {
+  std::uint64_t turn = 0;
   std::uint64_t call = 0;
   FailureInfo error;
   bool lost = false;   ///< the process ended while it ran: not an attempt that failed
@@ -104,6 +106,7 @@ struct EffectStartedBody {
 
 /// kEffectFinished, kEffectUnknown and kEffectDenied share one body.
 struct EffectEndedBody {
+  std::uint64_t turn = 0;
   std::string call_id;
   bool success = false;
   std::string output;  ///< text for the model

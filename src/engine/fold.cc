@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/raw_json.h"
+
 namespace perdure::engine {
 namespace {
 
@@ -120,7 +122,6 @@ ItemView view_of_effect_output(const SessionId& session, std::string turn_id, st
   return item;
 }
 
-/// The items of a finished model call, without the streamed message's special id handling elsewhere.
 std::vector<ItemView> views_of_finished(const SessionId& session, const std::string& turn_id,
                                         std::uint64_t seq, const ModelCallFinishedBody& body) {
   bool has_calls = std::any_of(body.items.begin(), body.items.end(), [](const FinishedItem& f) {
@@ -544,12 +545,12 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
     }
     case journal::kModelCallFinished: {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));
-      return views_of_finished(session, {}, entry.seq, body);
+      return views_of_finished(session, turn_id(body.turn), entry.seq, body);
     }
     case journal::kModelCallAbandoned: {
       TRY(body, decode<ModelCallAbandonedBody>(entry.body));
       if (!body.shown) return std::vector<ItemView>{};
-      return std::vector{view_of_abandoned(session, {}, body)};
+      return std::vector{view_of_abandoned(session, turn_id(body.turn), body)};
     }
     case journal::kFunctionOutput: {
       TRY(body, decode<FunctionOutputBody>(entry.body));
@@ -559,7 +560,8 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
     case journal::kEffectUnknown:
     case journal::kEffectDenied: {
       TRY(body, decode<EffectEndedBody>(entry.body));
-      return std::vector{view_of_effect_output(session, {}, entry.seq, entry.kind, body)};
+      return std::vector{
+          view_of_effect_output(session, turn_id(body.turn), entry.seq, entry.kind, body)};
     }
     default: return std::vector<ItemView>{};
   }

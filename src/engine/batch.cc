@@ -1,0 +1,30 @@
+#include "engine/batch.h"
+
+namespace perdure::engine {
+
+Result<std::uint64_t> Batch::add_text(journal::Kind kind, std::string body) {
+  journal::Entry entry{
+      .seq = next_seq(), .kind = kind, .time = now_, .body = std::move(body)};
+  TRY(events, apply(state_, entry, options_));
+  events_.insert(events_.end(), std::make_move_iterator(events.begin()),
+                 std::make_move_iterator(events.end()));
+  entries_.push_back(std::move(entry));
+  return entries_.back().seq;
+}
+
+journal::Append Batch::to_append() const {
+  journal::Append append;
+  append.key = state_.key;
+  append.head = first_head_;
+  append.time = now_;
+  for (const journal::Entry& entry : entries_) append.entries.push_back({entry.kind, entry.body});
+  append.open = state_.open();
+  append.open_effects = open_effects;
+  append.close_effects = close_effects;
+  append.set_timers = set_timers;
+  append.clear_timers = clear_timers;
+  append.finishes_effect = finishes_effect;
+  return append;
+}
+
+}  // namespace perdure::engine

@@ -1,0 +1,55 @@
+// Entries on their way into the journal: what one command adds, folded as it is written.
+//
+// A Batch works on a copy of the state, so whoever decides the next entry sees the effect of the
+// ones before it, and nothing has happened if the append fails. `commit` in the actor appends it as
+// one transaction and only then makes the copy the state.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/fold.h"
+
+namespace perdure::engine {
+
+class Batch {
+ public:
+  Batch(const SessionState& state, UnixMillis now, bool events)
+      : state_(state), first_head_(state.head), now_(now), options_{.events = events} {}
+
+  /// Adds an entry. kInternal if the fold refuses it: a bug of the caller.
+  template <class Body>
+  Result<std::uint64_t> add(journal::Kind kind, const Body& body) {
+    return add_text(kind, encode(body));
+  }
+
+  const SessionState& state() const { return state_; }
+  UnixMillis now() const { return now_; }
+  std::uint64_t next_seq() const { return state_.head + 1; }
+  bool empty() const { return entries_.empty(); }
+  const std::vector<journal::Entry>& entries() const { return entries_; }
+
+  // What commits together with the entries.
+  std::vector<journal::EffectRow> open_effects;
+  std::vector<std::string> close_effects;
+  std::vector<journal::TimerRow> set_timers;
+  std::vector<std::string> clear_timers;
+  bool finishes_effect = false;
+
+  // For the actor, once it is committed.
+  Events take_events() { return std::move(events_); }
+  SessionState take_state() { return std::move(state_); }
+  journal::Append to_append() const;
+
+ private:
+  Result<std::uint64_t> add_text(journal::Kind kind, std::string body);
+
+  SessionState state_;
+  std::uint64_t first_head_;
+  UnixMillis now_;
+  FoldOptions options_;
+  std::vector<journal::Entry> entries_;
+  Events events_;
+};
+
+}  // namespace perdure::engine

@@ -1,0 +1,110 @@
+#include "engine/context.h"
+
+#include <algorithm>
+
+namespace perdure::engine {
+namespace {
+
+using models::ContextItem;
+using models::FunctionOutput;
+using models::OutputItem;
+
+/// What the model reads of a client's result: text as it is, content parts joined.
+std::string text_for_model(const FunctionOutputBody& body) {
+  if (!body.success)
+    return "Error: " + body.error.value_or("the function failed without saying why");
+  if (!body.output) return "";
+  auto value = parse_json(*body.output);
+  if (!value) return *body.output;
+  if (value->is_string()) return std::string(as_view(value->get_string()));
+  std::string text;
+  if (value->is_array())
+    for (const json::value& part : value->get_array())
+      if (part.is_object()) {
+        if (!text.empty()) text += '\n';
+        text += get_string(part.get_object(), "text");
+      }
+  return text;
+}
+
+}  // namespace
+
+async::Task<Result<void>> Context::load(journal::JournalStore& journal, SessionKey key,
+                                        std::uint64_t head) {
+  clear();
+  journal::EntryQuery query{.key = key, .until = head};
+  query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
+                 journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied};
+  while (true) {
+    CO_TRY(entries, co_await journal.read(query));
+    if (entries.empty()) break;
+    for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
+    query.after = entries.back().seq;
+  }
+  loaded_ = true;
+  co_return Result<void>{};
+}
+
+Result<void> Context::add(const journal::Entry& entry) {
+  if (entry.seq <= through_) return {};
+  through_ = entry.seq;
+  switch (entry.kind) {
+    case journal::kUserMessage: {
+      TRY(body, decode<UserMessageBody>(entry.body));
+      items_.push_back(models::UserMessage{std::move(body.texts)});
+      return {};
+    }
+    case journal::kModelCallFinished: {
+      TRY(body, decode<ModelCallFinishedBody>(entry.body));
+      for (FinishedItem& finished : body.items) items_.push_back(std::move(finished.item));
+      return {};
+    }
+    case journal::kFunctionOutput: {
+      TRY(body, decode<FunctionOutputBody>(entry.body));
+      items_.push_back(FunctionOutput{body.call_id, text_for_model(body), body.success});
+      return {};
+    }
+    case journal::kEffectFinished:
+    case journal::kEffectUnknown:
+    case journal::kEffectDenied: {
+      TRY(body, decode<EffectEndedBody>(entry.body));
+      items_.push_back(FunctionOutput{body.call_id, std::move(body.output), body.success});
+      return {};
+    }
+    default: return {};
+  }
+}
+
+models::ModelRequest Context::request(const SessionState& state) const {
+  const AgentConfig& agent = *state.agent;
+  models::ModelRequest request;
+  request.instructions = agent.instructions.value_or("");
+  for (const FunctionConfig& function : agent.functions)
+    request.tools.push_back({function.name, function.description, function.parameters});
+  request.reasoning_effort = agent.reasoning_effort.value_or("");
+  request.text_format = agent.text_schema.value_or("");
+  request.verbosity = agent.verbosity == "medium" ? "" : agent.verbosity;
+  request.cache_key = state.key.session.value;
+
+  std::vector<std::string> unanswered;
+  auto answer_all = [&] {
+    for (std::string& call_id : unanswered)
+      request.context.push_back(FunctionOutput{
+          std::move(call_id), "The call was cancelled before a result arrived.", false});
+    unanswered.clear();
+  };
+  for (const ContextItem& item : items_) {
+    if (const auto* output = std::get_if<FunctionOutput>(&item))
+      std::erase(unanswered, output->call_id);
+    else if (std::holds_alternative<models::UserMessage>(item))
+      answer_all();
+    if (const auto* call = std::get_if<OutputItem>(&item);
+        call && call->type == models::OutputType::kFunctionCall)
+      unanswered.push_back(call->call_id);
+    request.context.push_back(item);
+  }
+  answer_all();
+  return request;
+}
+
+}  // namespace perdure::engine

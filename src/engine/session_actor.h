@@ -1,0 +1,142 @@
+// One session while it works: its state, its mailbox, and the effects it has started.
+//
+// An actor lives on the engine's loop and is shared by the engine's map and the coroutines that work
+// for it. Commands take the mailbox one after the other, across their commit: no command ever sees
+// an uncommitted change (input gate), and what a command reveals leaves after its commit (output
+// gate: replies, events and effects take the receipt). Reads see the state, which only ever is
+// committed. An actor that was fenced out, or whose session was deleted, is `dead`: it does nothing
+// any more, and the engine makes a new one when somebody asks.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/cancel.h"
+#include "async/fifo_semaphore.h"
+#include "engine/batch.h"
+#include "engine/context.h"
+#include "engine/engine.h"
+#include "engine/turn_loop.h"
+
+namespace perdure::engine {
+
+/// What all actors of one engine share. Owned by the engine.
+struct Core {
+  EngineParts parts;
+  Settings settings;
+  Counters counters;
+  bool draining = false;
+  long effects_running = 0;
+  /// Model calls restarted after a crash, by provider: one that comes back together with us is not
+  /// met by every session at once.
+  std::map<std::string, std::unique_ptr<async::FifoSemaphore>, std::less<>> restart_gates;
+  std::function<void()> timers_changed;
+  std::function<void(const SessionKey&)> forget;  ///< the actor is dead
+};
+
+/// Is told of a session's events as they become visible. Calls come on the loop and must not wait.
+class EventListener {
+ public:
+  virtual ~EventListener() = default;
+  virtual void on_event(const std::shared_ptr<const SessionEvent>& event) = 0;
+  /// No more events come from this actor; `deleted`: and none ever will.
+  virtual void on_closed(bool deleted) = 0;
+};
+
+class SessionActor : public std::enable_shared_from_this<SessionActor> {
+ public:
+  SessionActor(Core& core, SessionKey key);
+  ~SessionActor();
+
+  /// Rebuilds the state from the store; once. kNotFound: unknown or deleted.
+  Task<Result<void>> load();
+  bool loaded() const { return loaded_; }
+  bool dead() const { return dead_; }
+
+  const SessionState& state() const { return state_; }
+  /// The receipt of what `state` shows.
+  const Committed& receipt() const { return *receipt_; }
+
+  // Commands; each waits for its turn in the mailbox.
+  Task<Result<Created>> create(CreateSession command);
+  Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
+  Task<Result<Committed>> remove();
+  Task<Result<void>> on_timer(std::string id);
+  /// Takes up what another process left unfinished. Does nothing where nothing is.
+  Task<Result<void>> resume();
+
+  // Listeners.
+  void listen(EventListener* listener) { listeners_.push_back(listener); }
+  void unlisten(EventListener* listener) { std::erase(listeners_, listener); }
+  /// The volatile events of the running model call so far: for who begins to listen now.
+  Events running_events() const;
+
+  /// Nobody works here, listens, or waits for the mailbox.
+  bool idle() const { return !mailbox_.in_use() && listeners_.empty() && running_.empty(); }
+  UnixMillis last_used() const { return last_used_; }
+  void touch() { last_used_ = core_.parts.env.now(); }
+
+  /// Draining: cancels what runs, without journaling an end, and ends the listeners.
+  void stop();
+
+ private:
+  class CallSink;
+
+  /// A model call or a tool that runs in this process.
+  struct Running {
+    async::CancelSource cancel;
+    bool restarted = false;  ///< after a crash: waits for its provider's gate
+    // Of a model call: what has been streamed.
+    std::uint32_t output_index = 0;
+    std::uint32_t position = 0;
+    bool message_started = false;
+    std::vector<std::string> chunks;
+    std::size_t bytes = 0;
+  };
+
+  Batch new_batch() const;
+  TurnLoopParts loop_parts(bool retry_due = false) const;
+  /// Appends, makes the batch's state the state, shows its events, starts its effects.
+  Task<Result<Committed>> commit(Batch batch, Idempotency idempotency);
+  /// The same for what must not be lost (an effect has happened): waits while the disk is full.
+  Task<Result<Committed>> commit_surely(Batch batch);
+  Result<void> add_lost(Batch& batch, std::vector<OpenEffect>& repeat);
+  Task<Result<bool>> add_input(Batch& batch, Input input);
+  Task<Result<void>> refuse_late_result(const Batch& batch, InputToolResult result);
+  Task<Result<void>> rebuild();
+
+  void start_effects(const Committed& receipt, const std::vector<journal::Entry>& entries);
+  void start_model_call(const Committed& receipt, std::uint64_t seq, std::string key);
+  void start_tool(const Committed& receipt, OpenEffect effect);
+  Task<> run_model_call(std::uint64_t seq, std::string key);
+  Task<> run_tool(OpenEffect effect);
+  Task<Result<void>> finish_model_call(
+      std::uint64_t seq, std::expected<models::ModelOutput, models::ModelFailure> result);
+  Task<Result<void>> finish_tool(Batch batch, EffectEndedBody body);
+  /// Whether the entries know this effect as begun and not ended.
+  bool is_open(std::uint64_t intent) const;
+  async::FifoSemaphore& restart_gate(const models::Provider& provider);
+  std::optional<ShownText> shown(std::uint64_t seq) const;
+
+  void publish(const std::shared_ptr<const SessionEvent>& event);
+  void die(bool deleted);
+
+  Core& core_;
+  SessionKey key_;
+  async::FifoSemaphore mailbox_;
+  SessionState state_;
+  std::optional<Committed> receipt_;
+  Context context_;
+  std::map<std::uint64_t, std::vector<std::string>> queued_texts_;
+  std::map<std::uint64_t, std::shared_ptr<Running>> running_;  ///< by intent entry
+  std::vector<EventListener*> listeners_;
+  UnixMillis last_used_ = 0;
+  bool loaded_ = false;
+  bool resuming_ = false;  ///< effects that start now were running before a crash
+  bool dead_ = false;
+};
+
+}  // namespace perdure::engine

@@ -1,0 +1,174 @@
+#include "engine/subscription.h"
+
+#include <algorithm>
+
+#include "engine/limits.h"
+
+namespace perdure::engine {
+namespace {
+
+/// The place behind every event of an entry.
+Place end_of(std::uint64_t seq) { return {seq, ~0U}; }
+
+}  // namespace
+
+Follower::Follower(Core& core, Awake awake, SessionKey key, StreamFrom from)
+    : core_(core),
+      awake_(std::move(awake)),
+      key_(std::move(key)),
+      from_(std::move(from)),
+      signal_(core.parts.executor) {
+  ++core_.counters.subscribers;
+}
+
+Follower::~Follower() {
+  leave();
+  --core_.counters.subscribers;
+}
+
+Task<Result<void>> Follower::begin() {
+  CO_TRY(actor, co_await awake_(key_));
+  std::uint64_t head = actor->state().head;
+  if (from_.after) {
+    if (from_.after->seq > head)
+      co_return fail(ErrorCode::kInvalidArgument,
+                     "The session has no event with this id yet.", "starting_after");
+    cursor_ = *from_.after;
+    co_return Result<void>{};
+  }
+  // From now on: what is in progress is shown first, so that a client can follow it.
+  cursor_ = end_of(head);
+  std::vector<OpenCall> pending;
+  if (actor->state().turn) pending = actor->state().turn->pending;
+  for (const OpenCall& call : pending) {
+    CO_TRY(shown, co_await shown_call(call));
+    if (shown) queue_.push_back(std::move(shown));
+  }
+  try_go_live(actor);
+  co_return Result<void>{};
+}
+
+/// The event with which a pending function call appeared.
+Task<Result<std::shared_ptr<const SessionEvent>>> Follower::shown_call(OpenCall call) {
+  std::uint64_t before = call.place.seq - 1;
+  CO_TRY(loaded, co_await core_.parts.journal.load(key_, before));
+  CO_TRY(state, fold(loaded));
+  journal::EntryQuery query{.key = key_, .after = before, .until = call.place.seq};
+  CO_TRY(entries, co_await core_.parts.journal.read(query));
+  for (const journal::Entry& entry : entries) {
+    CO_TRY(events, apply(state, entry, {.events = true}));
+    for (const auto& event : events)
+      if (event->type == EventType::kItemAdded && event->item &&
+          event->item->call_id == call.call_id)
+        co_return event;
+  }
+  co_return std::shared_ptr<const SessionEvent>();
+}
+
+Task<Result<std::optional<Subscription::Batch>>> Follower::next() {
+  if (std::exchange(overflowed_, false)) leave();
+  while (queue_.empty()) {
+    if (ended_ || settled_) co_return std::optional<Batch>();
+    if (core_.draining) co_return std::optional<Batch>();
+    if (live_) {
+      bool woken = co_await signal_.wait();
+      if (std::exchange(overflowed_, false)) leave();
+      if (queue_.empty() && woken && !ended_ && live_) co_return Batch{};
+      continue;
+    }
+    CO_TRY(actor, co_await awake_(key_));
+    if (try_go_live(actor)) continue;
+    CO_TRY_VOID(co_await catch_up());
+  }
+  Batch batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
+  queue_.clear();
+  queued_bytes_ = 0;
+  co_return batch;
+}
+
+bool Follower::try_go_live(const std::shared_ptr<SessionActor>& actor) {
+  bool at_head = cursor_ >= end_of(actor->state().head);
+  if (actor->dead() || !actor->loaded() || !at_head) return false;
+  folded_.reset();
+  live_ = actor;
+  actor->listen(this);
+  for (const auto& event : actor->running_events()) push(event);
+  return true;
+}
+
+Task<Result<void>> Follower::catch_up() {
+  std::uint64_t begin = cursor_.sub == ~0U ? cursor_.seq : cursor_.seq - (cursor_.seq > 0);
+  if (!folded_ || folded_->head != begin) {
+    if (begin == 0) {
+      folded_.emplace();
+      folded_->key = key_;
+    } else {
+      CO_TRY(loaded, co_await core_.parts.journal.load(key_, begin));
+      CO_TRY(state, fold(loaded));
+      folded_ = std::move(state);
+    }
+  }
+  journal::EntryQuery query{.key = key_, .after = begin, .limit = 64};
+  query.max_bytes = kMaxQueuedEventBytes;
+  CO_TRY(entries, co_await core_.parts.journal.read(query));
+  if (entries.empty() && cursor_.sub != ~0U) cursor_ = end_of(cursor_.seq);
+  for (const journal::Entry& entry : entries) {
+    CO_TRY(events, apply(*folded_, entry, {.events = true, .replay = true}));
+    // Behind a durable event in the middle of an entry, the volatile ones before it are not wanted.
+    bool behind = entry.seq > cursor_.seq;
+    Place reached = cursor_;
+    for (const auto& event : events) {
+      if (event->durable && event->place <= reached) {
+        behind = event->place == reached;
+        continue;
+      }
+      if (event->durable) behind = true;
+      if (behind) push(event);
+    }
+    cursor_ = end_of(entry.seq);
+    if (settled_) break;
+  }
+  co_return Result<void>{};
+}
+
+void Follower::on_event(const std::shared_ptr<const SessionEvent>& event) {
+  if (overflowed_) return;
+  push(event);
+  if (event->durable) cursor_ = end_of(event->place.seq);
+  if (queue_.size() <= kMaxQueuedEvents && queued_bytes_ <= kMaxQueuedEventBytes) {
+    signal_.notify();
+    return;
+  }
+  // Too slow: back to the journal, behind the last durable event that was taken from the queue.
+  auto first = std::ranges::find_if(queue_, [](const auto& queued) { return queued->durable; });
+  if (first != queue_.end()) {
+    Place place = (*first)->place;
+    cursor_ = place.sub == 0 ? end_of(place.seq - 1) : Place{place.seq, place.sub - 1};
+  }
+  queue_.clear();
+  queued_bytes_ = 0;
+  settled_ = false;
+  overflowed_ = true;  // `next` leaves: the actor is walking its listeners now
+  signal_.notify();
+}
+
+void Follower::on_closed(bool deleted) {
+  live_.reset();
+  if (deleted) ended_ = true;
+  signal_.notify();
+}
+
+void Follower::push(const std::shared_ptr<const SessionEvent>& event) {
+  if (settled_) return;
+  queued_bytes_ += event->text.size() + 256;
+  queue_.push_back(event);
+  if (from_.until_settled && (event->type == EventType::kSessionIdle ||
+                              event->type == EventType::kSessionFailed))
+    settled_ = true;
+}
+
+void Follower::leave() {
+  if (auto actor = std::exchange(live_, nullptr)) actor->unlisten(this);
+}
+
+}  // namespace perdure::engine

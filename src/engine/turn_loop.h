@@ -1,0 +1,55 @@
+// The turn loop: what the engine does next, as one readable function.
+//
+//            input                      no calls
+//   (idle) ─────────▶ turn ─▶ model call ─────────▶ turn ends ─▶ (idle, or the next turn)
+//                      ▲        │ calls
+//                      │        ▼
+//                      │   decide each ─┬─ the client's function: wait for its result ─┐
+//                      │                ├─ our tool: start the effect ─────────────────┤
+//                      │                └─ nobody's, or refused: say so ───────────────┤
+//                      └───────────────────────────── all answered ◀───────────────────┘
+//
+// Every arrow is a journal entry. `advance` adds entries to a batch until something outside must
+// happen first — a model answers, a tool ends, a client sends a result, a timer fires — and returns.
+// It starts nothing itself: the actor starts what the committed entries name.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/batch.h"
+#include "models/catalog.h"
+#include "policy/policy.h"
+#include "tools/registry.h"
+
+namespace perdure::engine {
+
+struct TurnLoopParts {
+  models::Catalog& models;
+  policy::Policy& policy;
+  tools::Registry& tools;
+  int max_model_calls_per_turn;
+  /// The texts of a kInputQueued entry that has no turn yet.
+  std::function<std::vector<std::string>(std::uint64_t seq)> queued_texts;
+  bool retry_due = false;  ///< the pause before the next attempt is over
+};
+
+Result<void> advance(Batch& batch, const TurnLoopParts& parts);
+
+/// A user's message: into the running turn where its next model call has not started, else queued,
+/// else as a new turn.
+Result<void> add_message(Batch& batch, std::vector<std::string> texts);
+
+/// Ends the running turn, and what runs in it, as cancelled. `shown` is the text of the message that
+/// the running model call has streamed, if it has.
+struct ShownText {
+  std::string text;
+  std::uint32_t position = 0;
+};
+Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown);
+
+/// The key under which a target may recognise a repeated effect.
+std::string effect_key(const SessionKey& session, std::string_view call);
+
+}  // namespace perdure::engine
