@@ -114,10 +114,12 @@ bool DataDirectory::restore_reserve() {
     auto allocated = static_cast<std::uint64_t>(status.st_blocks) * 512;
     std::uint64_t missing = allocated >= kDiskReserve ? 0 : kDiskReserve - allocated;
     std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+    // Allocating the headroom for a moment finds quotas, which the free blocks do not show.
     whole = available >= missing + kDiskHeadroom &&
-            (missing == 0 || ::posix_fallocate(file, 0, kDiskReserve) == 0);
+            ::posix_fallocate(file, 0, kDiskReserve + kDiskHeadroom) == 0 &&
+            ::ftruncate(file, kDiskReserve) == 0;
     // Half a reserve would take the very space that lets the store go on.
-    if (!whole && missing > 0 && ::ftruncate(file, 0) != 0)
+    if (!whole && ::ftruncate(file, missing > 0 ? 0 : kDiskReserve) != 0)
       log::warn("the reserve of disk space could not be given up", {{"file", reserve_path()}});
   }
   ::close(file);

@@ -145,6 +145,7 @@ Connection::Connection(const std::string& path, Access access, const std::string
   }
   sqlite3_busy_timeout(database_, kBusyMillis);
   sqlite3_db_config(database_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  // This also ends SQLite's automatic checkpoints (and its pragma for them would end this).
   if (access == Access::kWrite) sqlite3_wal_hook(database_, &Connection::on_commit, this);
 }
 

@@ -15,7 +15,6 @@ void configure(Connection& connection) {
   // FULL: a commit returns after its pages in the log were flushed.
   connection.execute(planted("weak-sync") ? "PRAGMA synchronous = NORMAL"
                                           : "PRAGMA synchronous = FULL");
-  connection.execute("PRAGMA wal_autocheckpoint = 0");
   connection.execute("PRAGMA temp_store = MEMORY");
   connection.execute("PRAGMA secure_delete = FAST");
   connection.execute("PRAGMA cache_size = -16384");  // KiB

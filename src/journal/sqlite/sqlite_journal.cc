@@ -61,6 +61,9 @@ StoreStats SqliteJournal::stats() const {
   return parts_->writer.stats();
 }
 
+// Nothing of the store is touched after a write's `co_await`: a caller may be resumed when the
+// store is gone already.
+
 // ---- writing --------------------------------------------------------------------------------
 
 Task<Result<Committed>> SqliteJournal::append(Append append) {
@@ -71,7 +74,7 @@ Task<Result<Committed>> SqliteJournal::append(Append append) {
   sqlite::WriteOptions options{.large = work.has_large_bodies(),
                                .may_use_reserve = may_use_reserve};
   CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
-  co_return receipt(written.first, written.head, epoch(), written.time);
+  co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
 Task<Result<Committed>> SqliteJournal::delete_session(SessionKey key, std::uint64_t head) {
@@ -83,7 +86,7 @@ Task<Result<Committed>> SqliteJournal::delete_session(SessionKey key, std::uint6
   // Alone: an append beside it may name a blob that seems unreferenced here.
   sqlite::WriteOptions options{.alone = true, .may_use_reserve = true};
   CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
-  co_return receipt(written.first, written.head, epoch(), written.time);
+  co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
 Task<Result<std::vector<int>>> SqliteJournal::begin_recovery(std::vector<SessionKey> keys) {
@@ -95,24 +98,25 @@ Task<Result<std::vector<int>>> SqliteJournal::begin_recovery(std::vector<Session
 }
 
 Task<Result<Committed>> SqliteJournal::end_recovery(std::vector<SessionKey> keys) {
-  auto work = [keys = std::move(keys)](Connection& connection, UnixMillis now,
-                                       StoreStats&) -> Result<Written> {
+  auto work = [epoch = epoch(), keys = std::move(keys)](Connection& connection, UnixMillis now,
+                                                        StoreStats&) -> Result<Written> {
     sqlite::end_recovery(connection, keys);
-    return Written{.time = now};
+    return Written{.epoch = epoch, .time = now};
   };
   CO_TRY(written,
          co_await sqlite::submit(parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
-  co_return receipt(0, 0, epoch(), written.time);
+  co_return receipt(0, 0, written.epoch, written.time);
 }
 
 Task<Result<Committed>> SqliteJournal::delete_outbox(std::uint64_t id) {
-  auto work = [id](Connection& connection, UnixMillis now, StoreStats&) -> Result<Written> {
+  auto work = [epoch = epoch(), id](Connection& connection, UnixMillis now,
+                                    StoreStats&) -> Result<Written> {
     connection.run("DELETE FROM outbox WHERE id = ?", id);
-    return Written{.time = now};
+    return Written{.epoch = epoch, .time = now};
   };
   CO_TRY(written,
          co_await sqlite::submit(parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
-  co_return receipt(0, 0, epoch(), written.time);
+  co_return receipt(0, 0, written.epoch, written.time);
 }
 
 Task<Result<std::size_t>> SqliteJournal::collect_garbage(UnixMillis now) {
@@ -134,16 +138,16 @@ Task<Result<std::uint64_t>> SqliteJournal::put_row(Row row, std::uint64_t expect
 
 Task<Result<Committed>> SqliteJournal::delete_row(ProjectId project, std::string kind,
                                                   std::string id) {
-  auto work = [project, kind = std::move(kind), id = std::move(id)](
+  auto work = [epoch = epoch(), project, kind = std::move(kind), id = std::move(id)](
                   Connection& connection, UnixMillis now, StoreStats&) -> Result<Written> {
     std::int64_t deleted = connection.run(
         "DELETE FROM resource WHERE project = ? AND kind = ? AND id = ?", project.value, kind, id);
     if (deleted == 0) return no_such_row(kind, id);
-    return Written{.time = now};
+    return Written{.epoch = epoch, .time = now};
   };
   CO_TRY(written, co_await sqlite::submit(parts_->writer, project, {.may_use_reserve = true},
                                           std::move(work)));
-  co_return receipt(0, 0, epoch(), written.time);
+  co_return receipt(0, 0, written.epoch, written.time);
 }
 
 // ---- short reads ----------------------------------------------------------------------------

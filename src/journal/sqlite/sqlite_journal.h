@@ -3,8 +3,9 @@
 // Writes go to the one writer thread (writer.h) and are on disk, flushed, when their call returns.
 // Short reads run where they are asked; lists go through the blocking pool. Opening raises the
 // epoch in a committed transaction, so whatever an earlier process still holds is fenced out.
-// Owned by the composition root; the loops of its callers, the Env and the pool outlive it, and no
-// call is under way when it is destroyed.
+// Owned by the composition root; the loops of its callers, the Env and the pool outlive it. Its
+// destructor finishes the writes that wait, whose callers may resume afterwards; no list is under
+// way then.
 #pragma once
 
 #include <memory>

@@ -82,13 +82,16 @@ void Writer::run() {
 
 /// Waits for work. An empty group is a pause while the disk is full; nullopt is the end.
 std::optional<Writer::Group> Writer::take_group() {
-  if (disk_full()) look_for_space();
   std::unique_lock lock(mutex_);
   auto ready = [this] { return stopping_ || !turns_.empty(); };
-  if (stats_.disk_full)
+  if (stats_.disk_full) {
     wake_.wait_for(lock, std::chrono::seconds(1), ready);
-  else
+    lock.unlock();
+    look_for_space();
+    lock.lock();
+  } else {
     wake_.wait(lock, ready);
+  }
   if (stopping_ && turns_.empty()) return std::nullopt;
 
   Group group;
@@ -230,7 +233,10 @@ void Writer::look_for_space() {
   if (!directory_.restore_reserve()) return;
   try {
     Transaction transaction(*connection_);
-    connection_->run("UPDATE meta SET value = value WHERE name = 'epoch'");
+    // It must change something: a row set to what it is already is not written.
+    connection_->run(
+        "INSERT INTO meta VALUES ('space_probe', 1) "
+        "ON CONFLICT DO UPDATE SET value = value + 1");
     transaction.commit();
   } catch (const DatabaseError& error) {
     return;

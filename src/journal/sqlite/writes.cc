@@ -49,7 +49,7 @@ Result<Written> AppendWork::operator()(Connection& connection, UnixMillis now,
   keep_answer(connection);
   keep_snapshot(connection);
   ++counted.appends;
-  return Written{append_.head + 1, append_.head + append_.entries.size(), time};
+  return Written{append_.head + 1, append_.head + append_.entries.size(), identity_.epoch, time};
 }
 
 /// The first guard: an answer kept under this key stays.
@@ -188,7 +188,7 @@ Result<Written> erase_session(Connection& connection, const StoreIdentity& ident
         connection.query("SELECT head, epoch, deleted FROM session WHERE project = ? AND id = ?",
                          project.value, session.value);
     if (!row.next()) return no_such_session(key);
-    if (row.integer(2)) return Written{row.natural(0), row.natural(0), now};
+    if (row.integer(2)) return Written{row.natural(0), row.natural(0), identity.epoch, now};
     if (row.natural(0) != head || row.natural(1) > identity.epoch) {
       ++counted.fenced;
       return fenced(key);
@@ -215,7 +215,7 @@ Result<Written> erase_session(Connection& connection, const StoreIdentity& ident
       "UPDATE session SET deleted = 1, open = 0, recoveries = 0, epoch = ? "
       "WHERE project = ? AND id = ?",
       identity.epoch, project.value, session.value);
-  return Written{head, head, now};
+  return Written{head, head, identity.epoch, now};
 }
 
 std::vector<int> begin_recovery(Connection& connection, const std::vector<SessionKey>& keys) {

@@ -25,6 +25,7 @@ struct StoreIdentity {
 struct Written {
   std::uint64_t first = 0;
   std::uint64_t head = 0;
+  std::uint64_t epoch = 0;
   UnixMillis time = 0;
 };
 
