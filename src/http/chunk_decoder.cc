@@ -66,6 +66,7 @@ ChunkDecoder::State ChunkDecoder::take(char c) {
         step_ = Step::kEndLf;
         return State::kMore;
       }
+      if (c == ':') return State::kMalformed;
       step_ = Step::kTrailerName;
       [[fallthrough]];
     case Step::kTrailerName:

@@ -33,12 +33,13 @@ bool is_authority(std::string_view text) {
   });
 }
 
-/// True for "… HTTP/d.d": a version we could read and do not speak.
-bool names_a_version(std::string_view line) {
+/// True for "… HTTP/d.d" with a version we could read and do not speak.
+bool names_another_version(std::string_view line) {
   if (line.size() < 9) return false;
   std::string_view tail = line.substr(line.size() - 9);
   auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  return tail.starts_with(" HTTP/") && is_digit(tail[6]) && tail[7] == '.' && is_digit(tail[8]);
+  return tail.starts_with(" HTTP/") && is_digit(tail[6]) && tail[7] == '.' && is_digit(tail[8]) &&
+         tail != " HTTP/1.0" && tail != " HTTP/1.1";
 }
 
 }  // namespace
@@ -77,12 +78,25 @@ RequestParser::State RequestParser::parse(std::string_view input, std::size_t& c
     refuse(431, ErrorCode::kTooLarge, "The header is larger than this server accepts.");
     return State::kRefused;
   }
-  if (!line_done_ && rest.size() > kMaxRequestLine &&
-      rest.substr(0, kMaxRequestLine).find('\n') == std::string_view::npos)
+  if (has_bare_line_end(rest, taken))
+    refuse(400, ErrorCode::kInvalidArgument, "A header line does not end with CR LF.");
+  else if (!line_done_ && rest.size() > kMaxRequestLine + 1 &&
+           rest.substr(0, kMaxRequestLine + 2).find('\n') == std::string_view::npos)
     refuse(414, ErrorCode::kTooLarge, "The request line is longer than this server accepts.");
   else if (head_bytes_ + rest.size() > kMaxHeaderBytes)
     refuse(431, ErrorCode::kTooLarge, "The header is larger than this server accepts.");
   return refusal_ ? State::kRefused : State::kMore;
+}
+
+bool RequestParser::has_bare_line_end(std::string_view rest, std::size_t taken) {
+  // Beast looks again only when an empty line has come, and after a bare LF none may ever come.
+  std::size_t at = checked_ > taken ? checked_ - taken : 0;
+  checked_ = rest.size();
+  while ((at = rest.find('\n', at)) != std::string_view::npos) {
+    if (at == 0 || rest[at - 1] != '\r') return true;
+    ++at;
+  }
+  return false;
 }
 
 void RequestParser::refuse(int status, ErrorCode code, std::string message) {
@@ -93,7 +107,7 @@ void RequestParser::refuse_for(const ErrorCodeOut& ec, std::string_view input) {
   using beast::http::error;
   if (ec == error::header_limit)
     return refuse(431, ErrorCode::kTooLarge, "The header is larger than this server accepts.");
-  if (ec == error::bad_version && names_a_version(input.substr(0, input.find("\r\n"))))
+  if (ec == error::bad_version && names_another_version(input.substr(0, input.find("\r\n"))))
     return refuse(505, ErrorCode::kUnimplemented, "This server speaks HTTP/1.1 and HTTP/1.0.");
   refuse(400, ErrorCode::kInvalidArgument, "The request is not valid HTTP: " + ec.message() + ".");
 }

@@ -74,6 +74,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   void read_transfer_encoding(std::string_view value);
   void refuse(int status, ErrorCode code, std::string message);
   void refuse_for(const ErrorCodeOut& ec, std::string_view input);
+  bool has_bare_line_end(std::string_view rest, std::size_t taken);
   bool is_folded(std::string_view name, std::string_view value) const;
 
   Request request_;
@@ -83,6 +84,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   std::string authority_;   // of a target in absolute form
   std::size_t head_bytes_ = 0;
   std::size_t empty_lines_ = 0;
+  std::size_t checked_ = 0;  // of the unconsumed rest, for bare line ends
   bool started_ = false;
   bool line_done_ = false;
   bool has_content_length_ = false;
