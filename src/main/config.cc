@@ -107,10 +107,17 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
   provider.kind = section.text("kind").value_or("");
   provider.base_url = section.text("base_url").value_or("");
   provider.api_key_env = section.text("api_key_env").value_or("");
+  provider.script = section.text("script").value_or("");
   TRY_VOID(section.finish());
   if (provider.name.empty()) return section.wrong("name", "is missing");
   if (provider.kind.empty()) return section.wrong("kind", "is missing");
   TRY_VOID(check_kind(provider.kind, section.where("kind")));
+  if (provider.kind == "scripted" ? !provider.base_url.empty() : provider.base_url.empty())
+    return section.wrong("base_url", provider.kind == "scripted"
+                                         ? "has no meaning for a scripted provider"
+                                         : "is missing");
+  if (provider.kind != "scripted" && !provider.script.empty())
+    return section.wrong("script", "belongs to the kind 'scripted' only");
   if (!provider.base_url.empty()) TRY_VOID(check_url(provider.base_url, section.where("base_url")));
   return provider;
 }
@@ -152,6 +159,13 @@ Result<void> read_providers_and_models(TomlSection& file, Config& config) {
 /// `--provider-url` and its companions describe one provider that takes the place of the file's.
 Result<void> apply_provider_flags(const Flags& flags, Config& config) {
   config.default_model = flags.model;
+  if (flags.script) {
+    if (flags.provider_url || flags.provider_kind.value_or("scripted") != "scripted")
+      return wrong("--script is for the scripted model: give no --provider-url and no other kind");
+    config.models.clear();
+    config.providers = {{.name = "scripted", .kind = "scripted", .script = *flags.script}};
+    return {};
+  }
   if (!flags.provider_url && !flags.provider_kind) {
     if (flags.provider_key_env)
       return wrong("--provider-key-env says where the key of --provider-url is: give both");
@@ -162,7 +176,10 @@ Result<void> apply_provider_flags(const Flags& flags, Config& config) {
                              fmt::join(provider_kinds(), ", ")));
   TRY_VOID(check_kind(*flags.provider_kind, "--provider-kind"));
   if (flags.provider_url) TRY_VOID(check_url(*flags.provider_url, "--provider-url"));
-  if (!flags.provider_url && *flags.provider_kind != "scripted")
+  const bool scripted = *flags.provider_kind == "scripted";
+  if (scripted && flags.provider_url)
+    return wrong("--provider-kind scripted is built in and has no --provider-url");
+  if (!scripted && !flags.provider_url)
     return wrong(fmt::format("--provider-kind {} needs --provider-url", *flags.provider_kind));
   config.models.clear();
   config.providers = {{.name = "default",
@@ -241,6 +258,7 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
   } else {
     TRY(directory, xdg_directory(environment, "XDG_DATA_HOME", ".local/share", "--data-dir"));
     config.data_dir = std::move(directory);
+    config.data_dir_is_default = true;
   }
   if (config.master_key_file.empty()) {
     auto directory = xdg_directory(environment, "XDG_CONFIG_HOME", ".config",

@@ -39,6 +39,7 @@ struct ProviderConfig {
   std::string kind;
   std::string base_url;     ///< empty: the kind's usual one
   std::string api_key_env;  ///< empty: no key
+  std::string script;       ///< kind "scripted": its file; empty: the demo
 };
 
 struct ModelConfig {
@@ -60,6 +61,7 @@ struct Flags {
   std::optional<std::string> provider_url;
   std::optional<std::string> provider_kind;
   std::optional<std::string> provider_key_env;
+  std::optional<std::string> script;
   std::optional<std::string> model;
 };
 
@@ -71,6 +73,7 @@ struct Config {
   Address listen;
   std::vector<std::string> hosts;  ///< names that a Host header may have beside loopback
   std::string data_dir;
+  bool data_dir_is_default = false;
   std::string store = "sqlite";
   std::string advertise;  ///< empty: the address that was bound
   std::string master_key_file;

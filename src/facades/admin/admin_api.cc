@@ -102,7 +102,6 @@ Result<JsonObject> read_body(const http::Request& request) {
 }  // namespace
 
 void AdminApi::add_routes(http::Router& router) {
-  router_ = &router;
   const auto open = [&](std::string path, std::string summary, auto handler, bool is_open = true) {
     router.add({.method = "GET",
                 .path = std::move(path),
@@ -175,7 +174,7 @@ Task<http::Response> AdminApi::metrics(http::Request) {
 }
 
 Task<http::Response> AdminApi::openapi(http::Request) {
-  co_return http::json_response(200, openapi_document(*router_, parts_.version));
+  co_return http::json_response(200, openapi_document(*described_, parts_.version));
 }
 
 Task<AdminApi::Answer> AdminApi::create_key(http::Request request) {

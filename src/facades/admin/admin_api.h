@@ -51,8 +51,9 @@ class AdminApi {
   explicit AdminApi(AdminParts parts) : parts_(std::move(parts)) {}
   AdminApi(const AdminApi&) = delete;
 
-  /// `router` must hold every route of the server when the first request comes, and outlive this.
   void add_routes(http::Router& router);
+  /// The table that /openapi.json is made from: all routes of the server. Outlives this.
+  void describe(const http::Router& router) { described_ = &router; }
 
  private:
   using Answer = Result<http::Response>;
@@ -73,7 +74,7 @@ class AdminApi {
   Task<Answer> list_projects(http::Request request);
 
   AdminParts parts_;
-  const http::Router* router_ = nullptr;
+  const http::Router* described_ = nullptr;
 };
 
 }  // namespace perdure::facades::admin

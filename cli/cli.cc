@@ -1,0 +1,280 @@
+#include "cli/cli.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/exit_code.h"
+#include "main/app.h"
+#include "main/config.h"
+#include "main/process.h"
+#include "main/toml_reader.h"
+
+namespace perdure::cli {
+namespace {
+
+using app::Environment;
+using app::Flags;
+using app::Mode;
+
+/// What the flags of all commands are read into, and what was chosen.
+struct Choice {
+  Flags server;
+  CommonFlags common;
+  std::string project = "default";
+  std::optional<std::string> only_project;
+  std::string name;
+  std::string id;
+  int limit = 20;
+  std::function<int(const Environment&)> run;
+};
+
+void add_json(CLI::App& command, Choice& choice) {
+  command.add_flag("--json", choice.common.json, "Print JSON, for programs");
+}
+
+/// The flags that both server commands have.
+void add_server_flags(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--listen", flags.listen,
+                  "Where to listen (PERDURE_LISTEN) [127.0.0.1:8787]; port 0 takes a free one")
+      ->type_name("HOST:PORT");
+  command
+      .add_option("--data-dir", flags.data_dir,
+                  "Where everything is kept (PERDURE_DATA_DIR) [$XDG_DATA_HOME/perdure]")
+      ->type_name("DIR");
+  command.add_option("--store", flags.store, "The store (PERDURE_STORE) [sqlite]")
+      ->type_name("URL");
+  command
+      .add_option("--config", flags.config,
+                  "Configuration file (PERDURE_CONFIG) [./perdure.toml if present]")
+      ->type_name("FILE");
+  command
+      .add_option("--log-level", flags.log_level,
+                  "debug, info, warn, error or off (PERDURE_LOG_LEVEL) [info]")
+      ->type_name("LEVEL");
+  command
+      .add_option("--log-format", flags.log_format,
+                  "text or json (PERDURE_LOG_FORMAT) [text on a terminal, else json]")
+      ->type_name("FORMAT");
+  command
+      .add_option("--advertise", flags.advertise,
+                  "How other nodes reach this one (PERDURE_ADVERTISE) [the listen address]")
+      ->type_name("URL");
+}
+
+/// The flags of every command that talks to a server.
+void add_client_flags(CLI::App& command, Choice& choice) {
+  ServerFlags& flags = choice.common.server;
+  command
+      .add_option("--data-dir", flags.data_dir,
+                  "Data directory of the server on this machine (PERDURE_DATA_DIR)")
+      ->type_name("DIR");
+  command
+      .add_option("--config", flags.config, "Configuration file of that server (PERDURE_CONFIG)")
+      ->type_name("FILE");
+  command.add_option("--url", flags.url, "Another server's URL; needs a token")->type_name("URL");
+  command.add_option("--token", flags.token, "The token or key to use (PERDURE_TOKEN)")
+      ->type_name("TOKEN");
+  add_json(command, choice);
+}
+
+int start_server(Mode mode, const Choice& choice, const Environment& environment) {
+  auto config = app::load_config(mode, choice.server, environment);
+  if (!config) {
+    fmt::print(stderr, "perdure: {}\n", config.error().message);
+    return kUsage;
+  }
+  return app::run(std::move(*config), environment);
+}
+
+void add_dev(CLI::App& root, Choice& choice) {
+  CLI::App* dev = root.add_subcommand(
+      "dev", "Run a server for yourself: loopback only, any key, no configuration");
+  add_server_flags(*dev, choice.server);
+  dev->add_option("--provider-url", choice.server.provider_url,
+                  "Base URL of the model's server, such as http://127.0.0.1:11434/v1")
+      ->type_name("URL");
+  dev->add_option("--provider-kind", choice.server.provider_kind,
+                  "openai-responses, openai-chat or scripted")
+      ->type_name("KIND");
+  dev->add_option("--provider-key-env", choice.server.provider_key_env,
+                  "The variable that holds the provider's key")
+      ->type_name("NAME");
+  dev->add_option("--model", choice.server.model, "The model that the examples name")
+      ->type_name("NAME");
+  dev->add_option("--script", choice.server.script,
+                  "Play this script instead of calling a model (docs/protocols/scripted-model.md)")
+      ->type_name("FILE");
+  dev->footer(
+      "Without --provider-url the model is the first that is found: OPENAI_API_KEY, then Ollama,\n"
+      "llama-server or vLLM on this machine, then a scripted stand-in.");
+  dev->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return start_server(Mode::kDev, choice, environment);
+    };
+  });
+}
+
+void add_serve(CLI::App& root, Choice& choice) {
+  CLI::App* serve = root.add_subcommand("serve", "Run a server that demands API keys");
+  add_server_flags(*serve, choice.server);
+  serve->footer("Make the first key with 'perdure keys create' on the same machine.");
+  serve->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return start_server(Mode::kServe, choice, environment);
+    };
+  });
+}
+
+void add_keys(CLI::App& root, Choice& choice) {
+  CLI::App* keys = root.add_subcommand("keys", "Create, list and revoke API keys");
+  keys->require_subcommand(1);
+
+  CLI::App* create = keys->add_subcommand("create", "Create a key and show it, once");
+  create->add_option("--project", choice.project, "The project it opens; made if new [default]")
+      ->type_name("NAME");
+  create->add_option("--name", choice.name, "A note for you")->type_name("TEXT");
+  add_client_flags(*create, choice);
+  create->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return create_key(choice.common, environment, choice.project, choice.name);
+    };
+  });
+
+  CLI::App* list = keys->add_subcommand("ls", "List keys, without their secrets");
+  list->add_option("--project", choice.only_project, "Only this project's")->type_name("NAME");
+  add_client_flags(*list, choice);
+  list->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return list_keys(choice.common, environment, choice.only_project);
+    };
+  });
+
+  CLI::App* revoke = keys->add_subcommand("revoke", "Refuse a key from now on");
+  revoke->add_option("KEY_ID", choice.id, "The key's id, as 'perdure keys ls' shows it")
+      ->required();
+  add_client_flags(*revoke, choice);
+  revoke->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return revoke_key(choice.common, environment, choice.id);
+    };
+  });
+}
+
+void add_sessions(CLI::App& root, Choice& choice) {
+  CLI::App* sessions = root.add_subcommand("sessions", "Look at sessions");
+  sessions->require_subcommand(1);
+
+  CLI::App* list = sessions->add_subcommand("ls", "List the newest sessions");
+  list->add_option("--limit", choice.limit, "How many [20]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100));
+  add_client_flags(*list, choice);
+  list->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return list_sessions(choice.common, environment, choice.limit);
+    };
+  });
+
+  CLI::App* show = sessions->add_subcommand("show", "Show a session and its items");
+  show->add_option("SESSION_ID", choice.id, "The session's id")->required();
+  add_client_flags(*show, choice);
+  show->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_session(choice.common, environment, choice.id);
+    };
+  });
+}
+
+void add_version(CLI::App& root, Choice& choice) {
+  CLI::App* version = root.add_subcommand("version", "Print what this program is");
+  add_json(*version, choice);
+  version->callback([&choice] {
+    choice.run = [&choice](const Environment&) { return print_version(choice.common.json); };
+  });
+}
+
+/// The innermost command that the arguments name.
+const CLI::App* chosen(const CLI::App& root) {
+  const CLI::App* command = &root;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+/// "perdure keys create"
+std::string full_name(const CLI::App& command) {
+  const std::string above = command.get_parent() ? full_name(*command.get_parent()) + " " : "";
+  return above + command.get_name();
+}
+
+/// What could stand where `word` stands: the command's flags, or the commands below it.
+std::vector<std::string> candidates(const CLI::App& command, std::string_view word) {
+  std::vector<std::string> names;
+  if (word.starts_with('-')) {
+    for (const CLI::Option* option : command.get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  } else {
+    for (const CLI::App* below : command.get_subcommands({})) names.push_back(below->get_name());
+  }
+  return names;
+}
+
+int explain(const CLI::App& root, const CLI::ParseError& error) {
+  const CLI::App* command = chosen(root);
+  std::string sentence = error.what();
+  for (const CLI::App* at = command; at; at = at->get_parent()) {
+    const std::vector<std::string> extras = at->remaining();
+    if (extras.empty()) continue;
+    const std::string word = extras.front().substr(0, extras.front().find('='));
+    const std::string meant = app::nearest(word, candidates(*command, word));
+    sentence = fmt::format("'{}' is not a {} of '{}'{}", word,
+                           word.starts_with('-') ? "flag" : "command", full_name(*command),
+                           meant.empty() ? "." : fmt::format("; did you mean '{}'?", meant));
+    break;
+  }
+  fmt::print(stderr, "perdure: {}\nTry '{} --help'.\n", sentence, full_name(*command));
+  return kUsage;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Choice choice;
+  CLI::App root("Perdure keeps the whole working state of AI agents, on your own machine.",
+                "perdure");
+  root.require_subcommand(1);
+  root.get_formatter()->column_width(30);
+  add_dev(root, choice);
+  add_serve(root, choice);
+  add_keys(root, choice);
+  add_sessions(root, choice);
+  add_version(root, choice);
+  root.set_version_flag("--version", [] {
+    print_version(false);
+    return std::string();
+  });
+  root.footer("Start here: perdure dev\nExit statuses are listed in docs/operations/cli.md.");
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", chosen(root)->help());
+    return kDone;
+  } catch (const CLI::CallForVersion&) {
+    return kDone;
+  } catch (const CLI::ParseError& error) {
+    if (argc <= 1) {
+      fmt::print(stderr, "{}", root.help());
+      return kUsage;
+    }
+    return explain(root, error);
+  }
+  return choice.run(app::read_environment());
+}
+
+}  // namespace perdure::cli

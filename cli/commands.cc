@@ -1,0 +1,172 @@
+#include "cli/commands.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include "main/version.h"
+
+namespace perdure::cli {
+namespace {
+
+int report(const Failure& failure) {
+  fmt::print(stderr, "perdure: {}\n", failure.message);
+  return failure.exit_code;
+}
+
+int print_json(const json::value& value) {
+  fmt::print("{}\n", serialize(value));
+  return kDone;
+}
+
+/// All pages of a list, each asked for behind the last `id_key` of the one before.
+Outcome<json::array> all_pages(const ApiClient& client, const std::string& path,
+                               std::string_view id_key) {
+  json::array all;
+  std::string after;
+  while (true) {
+    const char joint = path.find('?') == std::string::npos ? '?' : '&';
+    auto page = client.call(
+        "GET",
+        after.empty() ? path : fmt::format("{}{}after={}", path, joint, percent_encoded(after)));
+    if (!page) return std::unexpected(page.error());
+    if (!page->is_object()) return std::unexpected(Failure{kFailed, "The list is none."});
+    const json::array& data = get_array(page->get_object(), "data");
+    for (const json::value& element : data) all.push_back(element);
+    if (data.empty() || !get_bool(page->get_object(), "has_more")) return all;
+    after = get_string(data.back().get_object(), id_key);
+  }
+}
+
+std::string text_of(const json::object& object, std::string_view key) {
+  return std::string(get_string(object, key));
+}
+
+std::string time_of(const json::object& object, std::string_view key) {
+  const std::int64_t seconds = get_int(object, key);
+  return seconds == 0 ? "-" : date_and_time(seconds);
+}
+
+}  // namespace
+
+int create_key(const CommonFlags& flags, const app::Environment& environment,
+               const std::string& project, const std::string& name) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto made = client->call("POST", "/api/keys",
+                                 serialize(json::object{{"project", project}, {"name", name}}));
+  if (!made) return report(made.error());
+  if (flags.json) return print_json(*made);
+  const json::object& key = made->get_object();
+  // The key alone on standard output: KEY=$(perdure keys create) does what it looks like.
+  fmt::print("{}\n", get_string(key, "key"));
+  fmt::print(stderr,
+             "Made {} for project '{}'{}. This is the only time it is shown; 'perdure keys revoke "
+             "{}' ends it.\n",
+             get_string(key, "id"), get_string(key, "project"),
+             get_bool(key, "project_created") ? " (a new project)" : "", get_string(key, "id"));
+  return kDone;
+}
+
+int list_keys(const CommonFlags& flags, const app::Environment& environment,
+              const std::optional<std::string>& project) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const std::string path =
+      project ? fmt::format("/api/keys?project={}", percent_encoded(*project)) : "/api/keys";
+  const auto keys = all_pages(*client, path, "id");
+  if (!keys) return report(keys.error());
+  if (flags.json) return print_json(json::object{{"data", *keys}});
+  if (keys->empty()) {
+    fmt::print("There are no keys. Make one with 'perdure keys create'.\n");
+    return kDone;
+  }
+  std::vector<TableRow> rows;
+  for (const json::value& value : *keys) {
+    const json::object& key = value.get_object();
+    rows.push_back({text_of(key, "id"), text_of(key, "project"), "…" + text_of(key, "last4"),
+                    time_of(key, "created_at"),
+                    get_int(key, "revoked_at") == 0 ? "active" : "revoked", text_of(key, "name")});
+  }
+  fmt::print("{}", table({"ID", "PROJECT", "ENDS", "CREATED (UTC)", "STATE", "NAME"}, rows));
+  return kDone;
+}
+
+int revoke_key(const CommonFlags& flags, const app::Environment& environment,
+               const std::string& id) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto revoked = client->call("DELETE", "/api/keys/" + percent_encoded(id));
+  if (!revoked) return report(revoked.error());
+  if (flags.json) return print_json(*revoked);
+  fmt::print("{} is revoked. It is refused from now on.\n", id);
+  return kDone;
+}
+
+int list_sessions(const CommonFlags& flags, const app::Environment& environment, int limit) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto page = client->call("GET", fmt::format("/v1/agents/sessions?limit={}", limit));
+  if (!page) return report(page.error());
+  if (flags.json) return print_json(*page);
+  const json::array& sessions = get_array(page->get_object(), "data");
+  if (sessions.empty()) {
+    fmt::print("There are no sessions.\n");
+    return kDone;
+  }
+  std::vector<TableRow> rows;
+  for (const json::value& value : sessions) {
+    const json::object& session = value.get_object();
+    rows.push_back({text_of(session, "id"), text_of(session, "status"),
+                    text_of(get_object(session, "agent"), "model"),
+                    time_of(session, "created_at")});
+  }
+  fmt::print("{}", table({"ID", "STATUS", "MODEL", "CREATED (UTC)"}, rows));
+  if (get_bool(page->get_object(), "has_more"))
+    fmt::print("There are more: --limit shows up to 100 of them.\n");
+  return kDone;
+}
+
+int show_session(const CommonFlags& flags, const app::Environment& environment,
+                 const std::string& id) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const std::string path = "/v1/agents/sessions/" + percent_encoded(id);
+  const auto session = client->call("GET", path);
+  if (!session) return report(session.error());
+  const auto items = all_pages(*client, path + "/items?order=asc&limit=100", "id");
+  if (!items) return report(items.error());
+  if (flags.json) return print_json(json::object{{"session", *session}, {"items", *items}});
+
+  const json::object& view = session->get_object();
+  fmt::print("{}  {}  {}\n", text_of(view, "id"), text_of(view, "status"),
+             text_of(get_object(view, "agent"), "model"));
+  for (const json::value& value : *items) {
+    const json::object& item = value.get_object();
+    const std::string type = text_of(item, "type");
+    if (type == "message") {
+      fmt::print("\n{}:\n", text_of(item, "role"));
+      for (const json::value& part : get_array(item, "content"))
+        fmt::print("  {}\n", get_string(part.get_object(), "text"));
+    } else {
+      fmt::print("\n{}: {}\n", type, serialize(value));
+    }
+  }
+  return kDone;
+}
+
+int print_version(bool as_json) {
+  const app::Version version = app::version();
+  if (as_json)
+    return print_json(json::object{{"version", version.number},
+                                   {"commit", version.commit},
+                                   {"compiler", version.compiler},
+                                   {"build_type", version.build_type}});
+  fmt::print("perdure {} (commit {}, {}, {})\n", version.number, version.commit, version.compiler,
+             version.build_type);
+  return kDone;
+}
+
+}  // namespace perdure::cli

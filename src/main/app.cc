@@ -1,0 +1,406 @@
+#include "main/app.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "async/blocking_pool.h"
+#include "async/signal.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "facades/admin/admin_api.h"
+#include "facades/admin/errors.h"
+#include "facades/admin/models_api.h"
+#include "facades/agents_api/errors.h"
+#include "facades/agents_api/routes.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "identity/api_keys.h"
+#include "identity/request_caller.h"
+#include "journal/sqlite/sqlite_journal.h"
+#include "main/banner.h"
+#include "main/guard.h"
+#include "main/master_key.h"
+#include "main/process.h"
+#include "main/providers.h"
+#include "main/runtime_file.h"
+#include "main/version.h"
+#include "policy/policy.h"
+#include "tools/registry.h"
+
+namespace perdure::app {
+namespace {
+
+using async::Task;
+using facades::admin::ServerStatus;
+
+constexpr std::size_t kPoolThreads = 2;
+constexpr std::int64_t kCollectEveryMs = 60'000;
+/// For what is cancelled to take notice.
+constexpr std::int64_t kSettleMs = 2'000;
+constexpr std::size_t kTokenLength = 40;  // of 5 random bits each
+
+/// Where repeated requests find their stored answers.
+class StoredAnswers final : public facades::IdempotencyStore {
+ public:
+  explicit StoredAnswers(journal::JournalStore& store) : store_(store) {}
+  Task<Result<std::optional<journal::IdempotencyRecord>>> find(journal::IdempotencyScope scope,
+                                                               UnixMillis now) override {
+    return store_.find_idempotency(std::move(scope), now);
+  }
+
+ private:
+  journal::JournalStore& store_;
+};
+
+/// An error in the shape of the door whose path was asked for.
+http::Response shape_error(int status, const Error& error, const http::Request* request) {
+  const std::string_view path = request ? std::string_view(request->path) : std::string_view();
+  if (!path.starts_with("/v1/") && !path.starts_with("/openai/v1/"))
+    return facades::admin::error_response(status, error);
+  http::Response response = facades::agents_api::error_response(error);
+  response.status = status;
+  return response;
+}
+
+class Server final : public ServerStatus {
+ public:
+  Server(Config config, Environment environment)
+      : config_(std::move(config)), environment_(std::move(environment)) {}
+
+  /// Everything up to listening. The error says what to do about it.
+  Result<void> open();
+  /// Serves until a signal; true if nothing had to be cut off.
+  bool serve();
+  /// After a failed `open`: ends what it had begun.
+  void abandon();
+
+  Task<std::vector<Obstacle>> obstacles() override;
+  facades::admin::Numbers numbers() override;
+
+ private:
+  Result<void> open_store();
+  Result<void> open_models();
+  void make_doors();
+  Result<void> listen();
+  void announce() const;
+
+  http::Route count(http::Route route);
+  Task<http::Response> count_and_run(http::Handler handler, http::Request request);
+  void count_answer(int status) {
+    if (status >= 200 && status < 600)
+      ++http_.requests_by_class[static_cast<std::size_t>(status) / 100];
+  }
+
+  Task<> recover();
+  Task<> collect_garbage();
+  Task<> wait_for_signals();
+  Task<> drain();
+  Task<> cut_off();
+
+  /// Runs one task to its end, for the steps of the start.
+  template <class T>
+  Result<T> run_now(Task<Result<T>> task) {
+    std::optional<Result<T>> result;
+    async::spawn(loop_.get_executor(), "start", keep(std::move(task), result));
+    while (!result && loop_.run_one() != 0) continue;
+    if (!result) return fail(ErrorCode::kInternal, "A step of the start failed; see the log.");
+    return std::move(*result);
+  }
+  template <class T>
+  static Task<> keep(Task<T> task, std::optional<T>& result) {
+    result = co_await std::move(task);
+  }
+
+  /// Where this machine reaches the server.
+  std::string url() const;
+
+  Config config_;
+  Environment environment_;
+  SystemEnv env_;
+  const UnixMillis started_ = env_.now();
+  MasterKey master_key_;
+  std::string operator_token_ = env_.random_token(kTokenLength);
+
+  // In the order in which they need each other; the loop outlives all that runs on it.
+  boost::asio::io_context loop_{1};
+  async::BlockingPool pool_{kPoolThreads};
+  std::unique_ptr<journal::JournalStore> store_;
+  std::unique_ptr<identity::ApiKeys> keys_;
+  std::unique_ptr<http::Client> client_;
+  std::optional<Models> models_;
+  policy::AllowAll policy_;
+  tools::Registry tools_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<StoredAnswers> answers_;
+  std::unique_ptr<facades::agents_api::AgentsApi> agents_api_;
+  std::unique_ptr<facades::admin::ModelsApi> models_api_;
+  std::unique_ptr<facades::admin::AdminApi> admin_api_;
+  std::unique_ptr<Guard> guard_;
+  http::Router router_;
+  std::unique_ptr<http::Server> http_server_;
+
+  Address bound_;
+  facades::admin::HttpNumbers http_;
+  async::Signal stop_collecting_{loop_.get_executor()};
+  async::Signal drained_{loop_.get_executor()};
+  boost::asio::signal_set signals_{loop_};
+  bool recovering_ = true;
+  bool draining_ = false;
+  bool ended_ = false;
+  bool clean_ = true;
+};
+
+Result<void> Server::open() {
+  auto key = environment_.find("PERDURE_MASTER_KEY");
+  TRY(master_key,
+      load_master_key(key == environment_.end() ? std::nullopt : std::optional(key->second),
+                      config_.master_key_file, env_));
+  master_key_ = master_key;
+  if (master_key.created) log::info("made a master key", {{"file", config_.master_key_file}});
+  TRY_VOID(open_store());
+  TRY_VOID(open_models());
+  make_doors();
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  return listen();
+}
+
+Result<void> Server::open_store() {
+  TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
+  store_ = std::move(store);
+  keys_ = std::make_unique<identity::ApiKeys>(env_, *store_);
+  return run_now(keys_->open());
+}
+
+Result<void> Server::open_models() {
+  client_ = http::make_client(loop_.get_executor(), {});
+  TRY(models, run_now(make_models(config_, environment_, *client_, env_)));
+  models_ = std::move(models);
+  environment_.clear();  // it holds keys, and nobody needs it any more
+  return {};
+}
+
+void Server::make_doors() {
+  engine_ = engine::make_engine({.env = env_,
+                                 .executor = loop_.get_executor(),
+                                 .journal = *store_,
+                                 .models = models_->catalog,
+                                 .policy = policy_,
+                                 .tools = tools_},
+                                {});
+  answers_ = std::make_unique<StoredAnswers>(*store_);
+  agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, env_, *answers_,
+                                                                 identity::caller_of);
+  std::vector<facades::admin::ListedModel> listed;
+  for (const ListedName& name : models_->names) listed.push_back({name.model, name.provider});
+  models_api_ = std::make_unique<facades::admin::ModelsApi>(std::move(listed), started_,
+                                                            facades::agents_api::error_response);
+  admin_api_ = std::make_unique<facades::admin::AdminApi>(
+      facades::admin::AdminParts{.status = *this,
+                                 .keys = *keys_,
+                                 .caller_of = identity::caller_of,
+                                 .version = std::string(version().number)});
+  guard_ = std::make_unique<Guard>(
+      GuardSettings{
+          .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_},
+      *keys_, shape_error);
+
+  http::Router doors;
+  agents_api_->add_routes(doors);
+  models_api_->add_routes(doors);
+  admin_api_->add_routes(doors);
+  for (const http::Route& route : doors.routes()) router_.add(count(guard_->protect(route)));
+  admin_api_->describe(router_);
+}
+
+Result<void> Server::listen() {
+  http::Hooks hooks;
+  hooks.error_response = [this](int status, const Error& error, const http::Request* request) {
+    count_answer(status);
+    return shape_error(status, error, request);
+  };
+  hooks.admit = [this](const http::Request& request, const http::Route* route) {
+    auto refused = guard_->admit(request, route);
+    if (refused) count_answer(refused->status);
+    return refused;
+  };
+  http_server_ = std::make_unique<http::Server>(env_, loop_.get_executor(), router_,
+                                                http::ServerSettings{}, std::move(hooks));
+  auto endpoint = http_server_->listen(config_.listen.host, config_.listen.port);
+  if (!endpoint)
+    return fail(endpoint.error().code,
+                fmt::format("Cannot listen on {}: {} If the port is taken, choose another, or any "
+                            "free one with --listen 127.0.0.1:0",
+                            config_.listen.text(), endpoint.error().message));
+  bound_ = {endpoint->host, endpoint->port};
+  TRY_VOID(refuse_own_address(config_.providers, bound_, config_.hosts));
+  return write_runtime_file(config_.data_dir,
+                            {.pid = ::getpid(), .url = url(), .token = operator_token_});
+}
+
+bool Server::serve() {
+  announce();
+  const auto executor = loop_.get_executor();
+  async::spawn(executor, "signals", wait_for_signals());
+  async::spawn(executor, "recovery", recover());
+  async::spawn(executor, "garbage", collect_garbage());
+  while (!ended_) loop_.run_one();
+  http_server_.reset();
+  client_.reset();
+  loop_.run_for(std::chrono::milliseconds(kSettleMs));
+  remove_runtime_file(config_.data_dir);
+  return clean_ && async::running_tasks() == 0;
+}
+
+void Server::abandon() {
+  if (!engine_) return;
+  async::spawn(loop_.get_executor(), "drain", engine_->drain());
+  loop_.run_for(std::chrono::milliseconds(kSettleMs));
+}
+
+std::string Server::url() const {
+  Address address = bound_;
+  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
+  if (address.host == "::") address.host = "::1";
+  return fmt::format("http://{}", address.text());
+}
+
+void Server::announce() const {
+  std::string text;
+  if (config_.mode == Mode::kDev) {
+    text = banner({.version = std::string(version().number),
+                   .url = url(),
+                   .data_dir = config_.data_dir,
+                   .model = models_->banner,
+                   .data_dir_is_default = config_.data_dir_is_default});
+  } else {
+    text = fmt::format("Perdure {} is ready at {}\n", version().number, url());
+  }
+  // Whoever closed our standard output does not want to know.
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  log::info("listening", {{"url", url()},
+                          {"data_dir", config_.data_dir},
+                          {"provider", models_->banner.provider},
+                          {"version", version().number}});
+}
+
+http::Route Server::count(http::Route route) {
+  route.handler = [this, handler = std::move(route.handler)](http::Request request) {
+    return count_and_run(handler, std::move(request));
+  };
+  return route;
+}
+
+Task<http::Response> Server::count_and_run(http::Handler handler, http::Request request) {
+  ++http_.handlers_running;
+  const std::shared_ptr<void> done(nullptr, [this](void*) { --http_.handlers_running; });
+  http::Response response = co_await handler(std::move(request));
+  count_answer(response.status);
+  co_return response;
+}
+
+Task<> Server::recover() {
+  co_await engine_->recover();
+  recovering_ = false;
+  if (!draining_) log::info("ready", {{"url", url()}});
+}
+
+Task<> Server::collect_garbage() {
+  while (!co_await stop_collecting_.wait(kCollectEveryMs)) {
+    const auto removed = co_await store_->collect_garbage(env_.now());
+    if (!removed) log::warn("garbage was not collected", {{"error", removed.error().message}});
+  }
+}
+
+Task<> Server::wait_for_signals() {
+  constexpr auto kWait = boost::asio::as_tuple(boost::asio::use_awaitable);
+  const auto [first_error, first] = co_await signals_.async_wait(kWait);
+  if (first_error) co_return;
+  log::info("draining", {{"signal", first}, {"deadline_ms", kDrainMs}});
+  async::spawn(loop_.get_executor(), "drain", drain());
+  const auto [second_error, second] = co_await signals_.async_wait(kWait);
+  if (second_error) co_return;
+  log::warn("ended at once by a second signal", {{"signal", second}});
+  remove_runtime_file(config_.data_dir);
+  std::_Exit(128 + second);
+}
+
+Task<> Server::drain() {
+  draining_ = true;
+  stop_collecting_.notify();
+  async::spawn(loop_.get_executor(), "cut off", cut_off());
+  clean_ = co_await http_server_->drain(kDrainMs);
+  co_await engine_->drain();
+  drained_.notify();
+  signals_.cancel();
+  ended_ = true;
+}
+
+Task<> Server::cut_off() {
+  if (co_await drained_.wait(kDrainMs + kSettleMs)) co_return;
+  log::warn("cut off what did not end in time; the next start takes it up");
+  remove_runtime_file(config_.data_dir);
+  std::_Exit(0);
+}
+
+Task<std::vector<ServerStatus::Obstacle>> Server::obstacles() {
+  std::vector<Obstacle> found;
+  if (recovering_)
+    found.push_back({"recovering", "Unfinished sessions of the last run are being taken up."});
+  if (draining_) found.push_back({"draining", "The server is about to end."});
+  if (const auto answer = co_await store_->ping(); !answer)
+    found.push_back({"store", answer.error().message});
+  co_return found;
+}
+
+facades::admin::Numbers Server::numbers() {
+  facades::admin::Numbers numbers{.version = std::string(version().number),
+                                  .process = process_numbers(started_),
+                                  .http = http_,
+                                  .store = store_->stats(),
+                                  .engine = engine_->counters()};
+  numbers.http.connections = http_server_->connections();
+  return numbers;
+}
+
+}  // namespace
+
+int run(Config config, Environment environment) {
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  log::configure(config.log_level,
+                 config.log_format.value_or(terminal ? log::Format::kText : log::Format::kJson));
+  std::signal(SIGPIPE, SIG_IGN);
+  forget_variables(secret_variables(config));
+
+  Server server(std::move(config), std::move(environment));
+  if (const auto opened = server.open(); !opened) {
+    fmt::print(stderr, "perdure: {}\n", opened.error().message);
+    server.abandon();
+    return opened.error().code == ErrorCode::kInvalidArgument ||
+                   opened.error().code == ErrorCode::kUnimplemented
+               ? 2
+               : 1;
+  }
+  if (!server.serve()) {
+    // Something still holds on to the parts: ending here loses nothing, taking them apart might.
+    log::warn("ended with work cut off; the next start takes it up");
+    std::_Exit(0);
+  }
+  log::info("ended");
+  return 0;
+}
+
+}  // namespace perdure::app

@@ -1,0 +1,146 @@
+#include "main/providers.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "models/detect.h"
+#include "models/openai_chat.h"
+#include "models/openai_responses.h"
+#include "models/scripted.h"
+
+namespace perdure::app {
+namespace {
+
+using models::Provider;
+
+std::optional<std::string> lookup(const Environment& environment, std::string_view name) {
+  const auto found = environment.find(name);
+  if (found == environment.end() || found->second.empty()) return std::nullopt;
+  return found->second;
+}
+
+Result<std::unique_ptr<Provider>> make_scripted(const ProviderConfig& config) {
+  if (config.script.empty()) return models::make_scripted(config.name);
+  auto script = models::load_script(config.script);
+  if (!script) {
+    Error error = std::move(script).error();
+    error.message =
+        fmt::format("The script of provider '{}', {}: {}{}{}", config.name, config.script,
+                    error.param, error.param.empty() ? "" : ": ", error.message);
+    return std::unexpected(std::move(error));
+  }
+  return models::make_scripted(config.name, std::move(*script));
+}
+
+Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
+                                                const Environment& environment,
+                                                http::Client& client, Env& env) {
+  if (config.kind == models::kScripted) return make_scripted(config);
+  std::string key;
+  if (!config.api_key_env.empty()) {
+    const auto value = lookup(environment, config.api_key_env);
+    if (!value)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("The provider '{}' takes its key from the variable {}, which is not "
+                              "set.",
+                              config.name, config.api_key_env));
+    key = *value;
+  }
+  models::EndpointSettings endpoint{
+      .name = config.name, .base_url = config.base_url, .api_key = std::move(key)};
+  if (endpoint.base_url.empty())
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("The provider '{}' has no base_url.", config.name));
+  if (config.kind == models::kOpenAiResponses)
+    return models::make_openai_responses(std::move(endpoint), client, env);
+  if (config.kind == models::kOpenAiChat)
+    return models::make_openai_chat(std::move(endpoint), client, env);
+  return fail(ErrorCode::kUnimplemented,
+              fmt::format("The provider '{}' is of kind '{}', which this build does not have yet.",
+                          config.name, config.kind));
+}
+
+/// What was found, in the words of a configuration.
+struct Found {
+  std::vector<ProviderConfig> providers;
+  std::vector<ModelConfig> models;
+  std::vector<std::string> notes;
+};
+
+Found as_config(const models::Detected& detected) {
+  Found result;
+  std::set<std::string> known;
+  for (const models::FoundProvider& found : detected.found) {
+    result.providers.push_back({.name = found.name,
+                                .kind = found.kind,
+                                .base_url = found.base_url,
+                                .api_key_env = found.api_key_env});
+    for (const std::string& model : found.models)
+      if (known.insert(model).second)
+        result.models.push_back({.name = model, .provider = found.name, .upstream = model});
+    if (!found.note.empty()) result.notes.push_back(found.note);
+  }
+  result.notes.insert(result.notes.end(), detected.notes.begin(), detected.notes.end());
+  if (result.providers.empty()) {
+    result.providers.push_back({.name = "scripted", .kind = std::string(models::kScripted)});
+    result.models.push_back({.name = "scripted", .provider = "scripted", .upstream = "scripted"});
+  }
+  return result;
+}
+
+/// The model to propose: the operator's choice, or the first of the default provider.
+std::string proposed_model(const Config& config, const std::vector<ModelConfig>& models,
+                           const std::string& provider) {
+  if (config.default_model) return *config.default_model;
+  for (const ModelConfig& model : models)
+    if (model.provider == provider) return model.name;
+  return {};
+}
+
+}  // namespace
+
+async::Task<Result<Models>> make_models(Config config, Environment environment,
+                                        http::Client& client, Env& env) {
+  Found found{config.providers, config.models, {}};
+  if (config.providers.empty()) {
+    const auto detected = co_await models::detect_providers(
+        [&environment](std::string_view name) { return lookup(environment, name); }, client,
+        {.own_port = config.listen.port});
+    found = as_config(detected);
+  }
+  std::vector<std::unique_ptr<Provider>> providers;
+  for (const ProviderConfig& provider : found.providers) {
+    CO_TRY(made, make_provider(provider, environment, client, env));
+    providers.push_back(std::move(made));
+  }
+  const ProviderConfig& first = found.providers.front();
+  Models result;
+  result.banner = {.provider = first.name,
+                   .kind = first.kind,
+                   .base_url = first.base_url,
+                   .model = proposed_model(config, found.models, first.name),
+                   .has_key = !first.api_key_env.empty(),
+                   .notes = std::move(found.notes)};
+  std::vector<models::ModelEntry> entries;
+  for (ModelConfig& model : found.models) {
+    result.names.push_back({model.name, model.provider});
+    entries.push_back({.name = std::move(model.name),
+                       .provider = std::move(model.provider),
+                       .upstream = std::move(model.upstream),
+                       .context_window = model.context_window});
+  }
+  CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries)));
+  result.catalog = std::move(catalog);
+  co_return result;
+}
+
+std::vector<std::string> secret_variables(const Config& config) {
+  std::vector<std::string> names = {"PERDURE_MASTER_KEY", "OPENAI_API_KEY",
+                                    "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_API_KEY"};
+  for (const ProviderConfig& provider : config.providers)
+    if (!provider.api_key_env.empty()) names.push_back(provider.api_key_env);
+  return names;
+}
+
+}  // namespace perdure::app
