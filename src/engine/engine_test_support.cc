@@ -1,0 +1,190 @@
+#include "engine/engine_test_support.h"
+
+#include <unistd.h>
+
+namespace perdure::engine {
+
+async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvider::generate(
+    models::ModelRequest request, models::ModelSink& sink, async::CancelToken cancel) {
+  outside_.requests.push_back(std::move(request));
+  Answer answer{.chunks = {"ok"}};
+  if (!outside_.answers.empty()) {
+    answer = std::move(outside_.answers.front());
+    outside_.answers.pop_front();
+  }
+  models::ModelOutput output;
+  if (!answer.chunks.empty()) {
+    models::OutputItem message;
+    sink.on_message_started(0);
+    for (const std::string& chunk : answer.chunks) {
+      co_await async::yield();
+      sink.on_text(chunk);
+      message.text += chunk;
+    }
+    output.items.push_back(std::move(message));
+  }
+  while (answer.hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  if (cancel.cancelled())
+    co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
+  if (answer.failure) co_return std::unexpected(*answer.failure);
+  for (models::OutputItem& call : answer.calls) output.items.push_back(std::move(call));
+  output.finish = answer.calls.empty() ? models::Finish::kStop : models::Finish::kToolCalls;
+  output.usage = answer.usage;
+  output.usage_known = true;
+  co_return output;
+}
+
+async::Task<tools::ToolResult> CountingTool::run(tools::ToolCall call, async::CancelToken cancel) {
+  ++outside_.tool_runs[call.idempotency_key];
+  while (outside_.tools_hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  co_return tools::ToolResult{!cancel.cancelled(), "counted"};
+}
+
+World::World(Variant variant, Settings settings) : variant_(variant), settings_(settings) {
+  settings_.rebuild_after_append = variant == Variant::kRebuild;
+  if (variant_ == Variant::kSqlite) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "perdure-engine-XXXXXX");
+    directory_ = mkdtemp(pattern.data());
+  }
+  open();
+}
+
+World::~World() {
+  if (engine) restart(/*recover=*/false);
+  engine.reset();
+  settle();
+  journal.reset();
+  pool_.reset();
+  if (!directory_.empty()) std::filesystem::remove_all(directory_);
+}
+
+void World::open() {
+  pool_ = std::make_unique<async::BlockingPool>(1);
+  if (variant_ == Variant::kSqlite) {
+    journal::SqliteJournal::Settings settings;
+    settings.directory = directory_;
+    auto opened = journal::SqliteJournal::open(settings, env, *pool_);
+    if (!opened) throw std::runtime_error(opened.error().message);
+    journal = std::move(*opened);
+  } else {
+    auto memory = std::make_unique<journal::MemoryJournal>(env, disk_);
+    disk_ = memory->disk();
+    journal = std::move(memory);
+  }
+  std::vector<std::unique_ptr<models::Provider>> providers;
+  providers.push_back(std::make_unique<FakeProvider>(outside));
+  catalog_ =
+      std::make_unique<models::Catalog>(*models::Catalog::make(std::move(providers), {}));
+  tools_ = std::make_unique<tools::Registry>();
+  tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
+  tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
+  EngineParts parts{env, io.get_executor(), *journal, *catalog_, policy, *tools_};
+  engine = make_engine(parts, settings_);
+}
+
+void World::until(std::function<bool()> condition) {
+  // Bounded by work, not by a deadline: a loaded machine may be slow, a loop that has nothing more to
+  // do and no result is a bug.
+  for (int step = 0; step < 2'000'000; ++step) {
+    if (condition()) return;
+    io.restart();
+    if (io.poll_one() == 0 && io.run_one_for(std::chrono::seconds(20)) == 0) break;
+  }
+  throw std::runtime_error("the engine came to rest before what the test waits for");
+}
+
+void World::settle() {
+  io.restart();
+  while (io.poll_one() > 0) {
+  }
+}
+
+void World::restart(bool recover) {
+  bool drained = false;
+  auto drain = [](Engine& old, bool& done) -> async::Task<> {
+    co_await old.drain();
+    done = true;
+  };
+  async::spawn(io.get_executor(), "drain", drain(*engine, drained));
+  until([&] { return drained; });
+  settle();
+  engine.reset();
+  journal.reset();
+  pool_.reset();
+  outside.tools_hang = false;
+  if (!recover) return;
+  open();
+  bool recovered = false;
+  auto take_up = [](Engine& fresh, bool& done) -> async::Task<> {
+    co_await fresh.recover();
+    done = true;
+  };
+  async::spawn(io.get_executor(), "recover", take_up(*engine, recovered));
+  until([&] { return recovered; });
+}
+
+SessionKey World::create(std::string text, AgentConfig agent) {
+  CreateSession command;
+  command.project = project;
+  command.principal = "tester";
+  command.agent = std::move(agent);
+  if (command.agent.model.empty()) command.agent.model = "fake-model";
+  if (!text.empty()) command.input.push_back({{std::move(text)}});
+  auto created = run(engine->create_session(std::move(command)));
+  if (!created) throw std::runtime_error(created.error().message);
+  return created->session->key;
+}
+
+Result<Committed> World::send(const SessionKey& key, std::string text) {
+  std::vector<Input> inputs;
+  inputs.push_back(InputMessage{{std::move(text)}});
+  return run(engine->submit(key, std::move(inputs), std::nullopt));
+}
+
+Result<Committed> World::answer(const SessionKey& key, const PendingCall& call,
+                                std::string output) {
+  std::string quoted;
+  append_quoted(quoted, output);
+  std::vector<Input> inputs;
+  inputs.push_back(InputToolResult{call.turn_id, call.call_id, true, quoted, std::nullopt});
+  return run(engine->submit(key, std::move(inputs), std::nullopt));
+}
+
+std::shared_ptr<const SessionView> World::view(const SessionKey& key) {
+  auto view = run(engine->session(key));
+  if (!view) throw std::runtime_error(view.error().message);
+  return *view;
+}
+
+SessionStatus World::wait_for(const SessionKey& key, SessionStatus status) {
+  for (int round = 0; round < 10'000 && view(key)->status != status; ++round)
+    run([]() -> async::Task<bool> { co_return co_await async::sleep_for(1); }());
+  return view(key)->status;
+}
+
+std::vector<ItemView> World::items(const SessionKey& key, bool incomplete) {
+  auto listed = run(engine->items(key, std::nullopt, Page{{}, 100, true}, incomplete));
+  if (!listed) throw std::runtime_error(listed.error().message);
+  return std::move(listed->data);
+}
+
+std::vector<std::string> World::history(const SessionKey& key) {
+  std::uint64_t head = view(key)->head;
+  auto stream = run(engine->subscribe(key, StreamFrom{Place{0, 0}, false}));
+  if (!stream) throw std::runtime_error(stream.error().message);
+  std::vector<std::string> lines;
+  std::uint64_t reached = 0;
+  while (reached < head) {
+    auto batch = run((*stream)->next());
+    if (!batch || !*batch) break;
+    for (const auto& event : **batch) {
+      if (!event->durable) continue;
+      lines.push_back(std::to_string(static_cast<int>(event->type)) + " " + event->id());
+      reached = event->place.seq;
+    }
+    if (std::ranges::none_of(**batch, [](const auto& event) { return event->durable; })) break;
+  }
+  return lines;
+}
+
+}  // namespace perdure::engine

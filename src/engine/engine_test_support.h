@@ -1,0 +1,157 @@
+// A whole engine in a test: real journal, fake clock, a model and tools that do as they are told.
+//
+// Every test of the engine runs over the memory store, over SQLite, and over a store whose session
+// state is thrown away and folded anew after each append (@rebuild). `World` is one such setting.
+// `restart` leaves on disk what a crash leaves, since a draining engine journals no ends; that a real
+// kill -9 leaves no less is the business of tests/crash.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "async/blocking_pool.h"
+#include "engine/engine.h"
+#include "journal/memory/memory_journal.h"
+#include "journal/sqlite/sqlite_journal.h"
+#include "models/catalog.h"
+#include "policy/policy.h"
+#include "tools/registry.h"
+
+namespace perdure::engine {
+
+/// One answer of the fake model.
+struct Answer {
+  std::vector<std::string> chunks;             ///< streamed text
+  std::vector<models::OutputItem> calls;       ///< function calls after the text
+  std::optional<models::ModelFailure> failure; ///< after the chunks
+  bool hang = false;                           ///< until cancelled
+  models::TokenUsage usage{10, 0, 5, 0};
+};
+
+inline models::OutputItem function_call(std::string call_id, std::string name,
+                                        std::string arguments) {
+  models::OutputItem item;
+  item.type = models::OutputType::kFunctionCall;
+  item.call_id = std::move(call_id);
+  item.name = std::move(name);
+  item.arguments = std::move(arguments);
+  return item;
+}
+
+/// What outlives an engine's crash in a test, because it is outside: the model, the tools' world.
+struct Outside {
+  std::deque<Answer> answers;
+  std::vector<models::ModelRequest> requests;
+  std::map<std::string, int> tool_runs;  ///< by idempotency key
+  bool tools_hang = false;
+};
+
+class FakeProvider final : public models::Provider {
+ public:
+  explicit FakeProvider(Outside& outside) : outside_(outside) {}
+  std::string_view name() const override { return "fake"; }
+  std::string_view kind() const override { return "fake"; }
+  async::Task<std::expected<models::ModelOutput, models::ModelFailure>> generate(
+      models::ModelRequest request, models::ModelSink& sink, async::CancelToken cancel) override;
+
+ private:
+  Outside& outside_;
+};
+
+/// A tool of the server that counts how often each key had its effect.
+class CountingTool final : public tools::Tool {
+ public:
+  CountingTool(Outside& outside, std::string name, tools::RepeatClass repeat_class)
+      : outside_(outside), name_(std::move(name)), class_(repeat_class) {}
+  std::string_view name() const override { return name_; }
+  std::string_view description() const override { return "Counts."; }
+  std::string_view parameters() const override { return R"({"type":"object"})"; }
+  tools::RepeatClass repeat_class() const override { return class_; }
+  async::Task<tools::ToolResult> run(tools::ToolCall call, async::CancelToken cancel) override;
+
+ private:
+  Outside& outside_;
+  std::string name_;
+  tools::RepeatClass class_;
+};
+
+/// A policy that denies one name.
+class DenyOne final : public policy::Policy {
+ public:
+  std::string denied;
+  policy::Decision decide(const policy::Action& action) override {
+    if (action.name == denied)
+      return {policy::Verdict::kDeny, "test", "it is forbidden here"};
+    return {policy::Verdict::kAllow, "default", ""};
+  }
+};
+
+enum class Variant { kMemory, kSqlite, kRebuild };
+
+class World {
+ public:
+  explicit World(Variant variant, Settings settings = {});
+  ~World();
+
+  /// Runs the loop until the task has ended. Fails the test after a bounded number of steps.
+  template <class T>
+  T run(async::Task<T> task) {
+    std::optional<T> value;
+    std::exception_ptr error;
+    bool ended = false;
+    boost::asio::co_spawn(io, keep(std::move(task), value), [&](std::exception_ptr e) {
+      error = e;
+      ended = true;
+    });
+    until([&] { return ended; });
+    if (error) std::rethrow_exception(error);
+    return std::move(*value);
+  }
+  /// Runs the loop until the condition holds.
+  void until(std::function<bool()> condition);
+  /// Runs everything that is ready.
+  void settle();
+
+  /// The engine goes, with whatever ran in it, and another one starts over the same store.
+  void restart(bool recover = true);
+
+  SessionKey create(std::string text = "hello", AgentConfig agent = {});
+  Result<Committed> send(const SessionKey& key, std::string text);
+  Result<Committed> answer(const SessionKey& key, const PendingCall& call, std::string output);
+  std::shared_ptr<const SessionView> view(const SessionKey& key);
+  SessionStatus wait_for(const SessionKey& key, SessionStatus status);
+  std::vector<ItemView> items(const SessionKey& key, bool incomplete = false);
+  /// Every durable event from the beginning, as "type place" lines: equal for equal histories.
+  std::vector<std::string> history(const SessionKey& key);
+
+  boost::asio::io_context io;
+  FakeEnv env;
+  Outside outside;
+  DenyOne policy;
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<journal::JournalStore> journal;
+  ProjectId project{"default"};
+
+ private:
+  void open();
+  template <class T>
+  static async::Task<> keep(async::Task<T> task, std::optional<T>& value) {
+    value.emplace(co_await std::move(task));
+  }
+
+  Variant variant_;
+  Settings settings_;
+  std::filesystem::path directory_;
+  std::shared_ptr<journal::MemoryDisk> disk_;
+  std::unique_ptr<async::BlockingPool> pool_;
+  std::unique_ptr<models::Catalog> catalog_;
+  std::unique_ptr<tools::Registry> tools_;
+};
+
+}  // namespace perdure::engine
