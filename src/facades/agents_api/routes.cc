@@ -18,14 +18,15 @@ namespace {
 
 constexpr std::string_view kCreateRoute = "POST /v1/agents/sessions";
 
-std::unexpected<Error> no_session(std::string_view id) {
-  return fail(ErrorCode::kNotFound, fmt::format("No session found with id '{}'.", id));
+/// The engine's own words: a malformed id, a foreign one and one that never was look the same.
+std::unexpected<Error> no_session() {
+  return fail(ErrorCode::kNotFound, "There is no such session.");
 }
 
 /// The session that the path names. An id that cannot be one is simply not found.
 Result<SessionKey> session_key(const identity::Caller& caller, const http::Request& request) {
   const std::string& id = request.parameters.at(0);
-  if (!is_session_id(id)) return no_session(id);
+  if (!is_session_id(id)) return no_session();
   return SessionKey{caller.project, {id}};
 }
 
@@ -277,8 +278,10 @@ Task<AgentsApi::Answer> AgentsApi::items_page(SessionKey key, std::optional<std:
   bool has_cursor = page.after.has_value();
   auto items =
       co_await engine_.items(std::move(key), std::move(turn_id), std::move(page), incomplete);
-  // Session and turn were found a moment ago, so it is the cursor that was not.
-  if (!items && has_cursor && items.error().code == ErrorCode::kNotFound) co_return bad_cursor;
+  // Session and turn were found a moment ago, so it is the cursor that was wrong.
+  if (!items && has_cursor &&
+      (items.error().code == ErrorCode::kNotFound || items.error().param == "after"))
+    co_return bad_cursor;
   if (!items) co_return std::unexpected(std::move(items).error());
   co_return http::json_response(200, list_json(*items));
 }

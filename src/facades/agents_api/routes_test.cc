@@ -100,6 +100,7 @@ class FakeEngine final : public engine::Engine {
     co_return std::make_unique<EndedSubscription>();
   }
   Task<> recover() override { co_return; }
+  void check_timers() override {}
   Task<> drain() override { co_return; }
   engine::Counters counters() const override { return {}; }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "facades/agents_api/limits.h"
 
 namespace perdure::facades::agents_api {
