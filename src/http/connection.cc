@@ -419,7 +419,7 @@ Task<bool> Connection::respond(Response response, Exchange exchange) {
     co_return false;
   served_any_ = true;
   if (!options.keep_alive || lost_) co_return false;
-  if (input_.empty() || output_bytes_ >= kMaxCoalesced) co_return co_await flush();
+  if (input_.empty() || output_.bytes() >= kMaxCoalesced) co_return co_await flush();
   write_soon();
   co_return true;
 }

@@ -13,7 +13,6 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
-#include <deque>
 #include <exception>
 #include <expected>
 #include <memory>
@@ -22,6 +21,7 @@
 
 #include "async/task.h"
 #include "http/message.h"
+#include "http/output_queue.h"
 #include "http/read_buffer.h"
 #include "http/request_parser.h"
 #include "http/response_head.h"
@@ -112,9 +112,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::ip::tcp::socket socket_;
   std::string peer_;
   ReadBuffer input_;
-  std::deque<std::string> output_;
-  std::size_t output_offset_ = 0;  // written of output_.front()
-  std::size_t output_bytes_ = 0;   // waiting
+  OutputQueue output_;
   std::size_t held_body_ = 0;
 
   Phase phase_ = Phase::kIdle;

@@ -23,9 +23,7 @@ constexpr std::size_t kPiecesPerWrite = 64;
 }  // namespace
 
 void Connection::queue(std::string piece) {
-  if (piece.empty() || lost_) return;
-  output_bytes_ += piece.size();
-  output_.push_back(std::move(piece));
+  if (!lost_) output_.push(std::move(piece));
 }
 
 void Connection::write_ready() {
@@ -33,12 +31,7 @@ void Connection::write_ready() {
     iovec pieces[kPiecesPerWrite];
     msghdr message{};
     message.msg_iov = pieces;
-    std::size_t skip = output_offset_;
-    for (std::string& piece : output_) {
-      if (message.msg_iovlen == kPiecesPerWrite) break;
-      pieces[message.msg_iovlen++] = {piece.data() + skip, piece.size() - skip};
-      skip = 0;
-    }
+    message.msg_iovlen = output_.gather(pieces, kPiecesPerWrite);
     ssize_t count = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -47,16 +40,9 @@ void Connection::write_ready() {
       break;
     }
     last_write_ = Clock::now();
-    output_bytes_ -= static_cast<std::size_t>(count);
-    output_offset_ += static_cast<std::size_t>(count);
-    while (!output_.empty() && output_offset_ >= output_.front().size()) {
-      output_offset_ -= output_.front().size();
-      output_.pop_front();
-    }
+    output_.consume(static_cast<std::size_t>(count));
   }
-  if (!lost_) return;
-  output_.clear();
-  output_bytes_ = output_offset_ = 0;
+  if (lost_) output_.clear();
 }
 
 void Connection::write_soon() {
@@ -83,11 +69,11 @@ Task<bool> Connection::flush() {
   const Clock::time_point deadline = deadline_;
   set_phase(Phase::kWriting, context_->settings.write_timeout_ms);
   while (!output_.empty() && !lost_) {
-    std::size_t before = output_bytes_;
+    std::size_t before = output_.bytes();
     auto [ec] = co_await socket_.async_wait(asio::ip::tcp::socket::wait_write, kAwait);
     if (ec) lost_ = true;
     write_ready();
-    if (output_bytes_ < before) set_phase(Phase::kWriting, context_->settings.write_timeout_ms);
+    if (output_.bytes() < before) set_phase(Phase::kWriting, context_->settings.write_timeout_ms);
   }
   phase_ = phase;
   deadline_ = deadline;
@@ -107,7 +93,7 @@ Task<bool> Connection::send_stream(std::unique_ptr<ByteStream> stream, std::stri
   bool ended = false;
   std::size_t this_turn = 0;
   while (!ended && !lost_) {
-    if (!stream->ready() || output_bytes_ >= kMaxCoalesced) {
+    if (!stream->ready() || output_.bytes() >= kMaxCoalesced) {
       if (!co_await flush()) break;
       if (context_->draining && !stream->ready()) break;
     }

@@ -411,6 +411,7 @@ TEST(ServerTest, AHandlerCannotChangeTheFraming) {
 TEST(ServerTest, ASlowHeaderIsA408) {
   ServerSettings settings = TestServer::quick();
   settings.header_timeout_ms = 40;
+  settings.linger_ms = 10;
   TestServer server(settings);
   server.add("GET", "/", echo);
   RawClient client(server);
@@ -494,6 +495,7 @@ TEST(ServerTest, AClientThatDoesNotReadIsCutOff) {
 TEST(ServerTest, ConnectionsOverTheLimitAreTurnedAway) {
   ServerSettings settings = TestServer::quick();
   settings.max_connections = 2;
+  settings.linger_ms = 10;
   TestServer server(settings);
   server.add("GET", "/", echo);
   auto one = std::make_unique<RawClient>(server);
