@@ -91,8 +91,7 @@ std::expected<Progress, ModelFailure> ResponsesStream::on_event(std::string_view
   } else if (type == "response.output_text.delta" || type == "response.refusal.delta") {
     on_text_delta(object, sink);
   } else if (type == "response.output_item.done") {
-    step =
-        on_item_done(get_int(object, "output_index"), raw_member(data, "item").value_or(""), sink);
+    step = on_item_done(index_of(object, true), raw_member(data, "item").value_or(""), sink);
   } else if (type == "response.completed" || type == "response.incomplete") {
     step = on_end(raw_member(data, "response").value_or(""), response, sink);
   } else if (type == "response.failed") {
@@ -102,6 +101,9 @@ std::expected<Progress, ModelFailure> ResponsesStream::on_event(std::string_view
   } else if (const json::value* error = find(object, "error"); error && !error->is_null()) {
     return std::unexpected(with_usage(failures_.from_error(*parsed)));
   }
+  if (step && items_.size() > kMaxOutputItems)
+    step = std::unexpected(
+        failures_.broken(fmt::format("more than {} items in one answer", kMaxOutputItems)));
   if (!step) return std::unexpected(with_usage(std::move(step).error()));
   return ended_ ? Progress::kComplete : Progress::kMore;
 }
@@ -115,13 +117,23 @@ ResponsesStream::Step ResponsesStream::on_created(const json::object& response, 
 }
 
 ResponsesStream::Step ResponsesStream::on_item_added(const json::object& event, ModelSink& sink) {
-  std::int64_t index = get_int(event, "output_index");
-  if (items_.size() >= kMaxOutputItems)
-    return std::unexpected(
-        failures_.broken(fmt::format("more than {} items in one answer", kMaxOutputItems)));
+  std::int64_t index = index_of(event, true);
   items_.try_emplace(index);
   if (get_string(get_object(event, "item"), "type") == "message") begin_message(index, sink);
   return {};
+}
+
+std::int64_t ResponsesStream::index_of(const json::object& event, bool new_item_possible) {
+  if (find(event, "output_index")) return get_int(event, "output_index");
+  std::string_view id = get_string(event, "item_id", get_string(get_object(event, "item"), "id"));
+  auto known = unnumbered_.find(id);
+  // An id that is used again after its item was done (an empty one, say) means the next item.
+  if (known != unnumbered_.end() && !(new_item_possible && items_.at(known->second)))
+    return known->second;
+  std::int64_t next = items_.empty() ? 0 : items_.rbegin()->first + 1;
+  unnumbered_.insert_or_assign(std::string(id), next);
+  items_.try_emplace(next);
+  return next;
 }
 
 void ResponsesStream::begin_message(std::int64_t index, ModelSink& sink) {
@@ -133,7 +145,7 @@ void ResponsesStream::begin_message(std::int64_t index, ModelSink& sink) {
 }
 
 void ResponsesStream::on_text_delta(const json::object& event, ModelSink& sink) {
-  std::int64_t index = get_int(event, "output_index");
+  std::int64_t index = index_of(event, false);
   begin_message(index, sink);
   if (message_ == index) send_text(utf8_.push(get_string(event, "delta")), sink);
 }
@@ -148,9 +160,6 @@ ResponsesStream::Step ResponsesStream::on_item_done(std::int64_t index, std::str
                                                     ModelSink& sink) {
   auto item = read_item(raw);
   if (!item) return std::unexpected(failures_.broken("an output item that is not valid"));
-  if (items_.size() >= kMaxOutputItems && !items_.contains(index))
-    return std::unexpected(
-        failures_.broken(fmt::format("more than {} items in one answer", kMaxOutputItems)));
   if (item->type == OutputType::kMessage) {
     begin_message(index, sink);
     // Servers may leave out some or all deltas; a listener still gets the whole text.
@@ -207,7 +216,7 @@ std::expected<ModelOutput, ModelFailure> ResponsesStream::finish(ModelSink& sink
       send_text(utf8_.finish(), sink);
       item.emplace().text = streamed_;
     }
-    if (!item) item.emplace().type = OutputType::kReasoning;
+    if (!item) continue;
     has_calls |= item->type == OutputType::kFunctionCall;
     output_.items.push_back(std::move(*item));
   }

@@ -39,10 +39,12 @@ class ResponsesStream final : public StreamDecoder {
   Step on_created(const json::object& response, ModelSink& sink);
   Step on_item_added(const json::object& event, ModelSink& sink);
   void on_text_delta(const json::object& event, ModelSink& sink);
-  Step on_item_done(std::int64_t index, std::string_view raw, ModelSink& sink);
   Step on_end(std::string_view data, const json::object& response, ModelSink& sink);
   ModelFailure on_failed(const json::object& response);
 
+  /// The place of the item that an event is about.
+  std::int64_t index_of(const json::object& event, bool new_item_possible);
+  Step on_item_done(std::int64_t index, std::string_view raw, ModelSink& sink);
   void begin_message(std::int64_t index, ModelSink& sink);
   void send_text(std::string_view text, ModelSink& sink);
   void on_usage(const json::object& response);
@@ -50,8 +52,9 @@ class ResponsesStream final : public StreamDecoder {
 
   FailureMapper failures_;
   ModelOutput output_;
-  std::map<std::int64_t, std::optional<OutputItem>> items_;  ///< by output_index; empty: not done
-  std::optional<std::int64_t> message_;                      ///< the streamed one
+  std::map<std::int64_t, std::optional<OutputItem>> items_;      ///< by place; empty: not done
+  std::map<std::string, std::int64_t, std::less<>> unnumbered_;  ///< item id → place
+  std::optional<std::int64_t> message_;                          ///< the streamed one
   std::string streamed_;
   Utf8Stream utf8_;
   bool ended_ = false;

@@ -1,11 +1,11 @@
 #include "models/streamed_call.h"
 
-#include <optional>
+#include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "async/until_cancelled.h"
 #include "async/within.h"
 #include "http/sse_parser.h"
 #include "models/limits.h"
@@ -14,11 +14,6 @@ namespace perdure::models {
 namespace {
 
 using Answer = std::expected<ModelOutput, ModelFailure>;
-
-/// The response while it is read, shared with the cancel callback, which may come after its end.
-struct OpenResponse {
-  std::unique_ptr<http::ClientResponse> response;
-};
 
 bool says_json(const http::Headers& headers) {
   auto type = headers.get("content-type");
@@ -100,15 +95,17 @@ Task<Answer> read_whole(http::ClientResponse* response, StreamDecoder* decoder,
 
 Task<Answer> streamed_call(CallParts parts, FailureMapper failures, http::ClientRequest request,
                            std::unique_ptr<StreamDecoder> decoder, async::CancelToken cancel) {
-  auto sent = co_await async::until_cancelled(parts.client->send(std::move(request)), cancel);
-  if (!sent || cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
-  if (!*sent) co_return std::unexpected(failures.from_transport(sent->error()));
-
-  auto open = std::make_shared<OpenResponse>(std::move(**sent));
-  cancel.on_cancel([weak = std::weak_ptr(open)] {
-    if (auto alive = weak.lock()) alive->response->cancel();
+  auto stop = std::make_shared<std::stop_source>();
+  // The token may outlive this call by far: its callback must find nothing then.
+  cancel.on_cancel([weak = std::weak_ptr(stop)] {
+    if (auto alive = weak.lock()) alive->request_stop();
   });
-  http::ClientResponse* response = open->response.get();
+  request.stop = stop->get_token();
+  auto sent = co_await parts.client->send(std::move(request));
+  if (cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
+  if (!sent) co_return std::unexpected(failures.from_transport(sent.error()));
+
+  http::ClientResponse* response = sent->get();
   if (response->status() < 200 || response->status() > 299) {
     std::string body = co_await read_error_body(response);
     if (cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
