@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 import uuid
 
@@ -344,10 +345,9 @@ class Player:
                 raise Failure(f"{event_id} differs: {short(a)} and {short(b)}")
 
     def do_run(self, step):
-        name, _, assignment = step.argument.partition(" with ")
-        for pair in filter(None, assignment.split(" and ")):
-            key, value = pair.split("=", 1)
-            self.variables[key.strip()] = substitute(value, self.variables)
+        name, variable, value = re.fullmatch(r"(.*?)(?: with (\w+)=(.*))?", step.argument).groups()
+        if variable:
+            self.variables[variable] = substitute(value, self.variables)
         if name.strip() not in self.procedures:
             raise BadFile(f"no procedure is called '{name.strip()}'")
         self.play(self.procedures[name.strip()].steps)
@@ -510,51 +510,47 @@ def field_cases(path, known_names):
     cases = []
     for field in table["fields"]:
         name = f"{field['request']}: {field['path']}"
-        if "honoured" in field:
-            if field["honoured"] not in known_names:
-                raise BadFile(f"{path.name}: {name}: no case is called '{field['honoured']}'")
-            if "value" in field:
-                cases.append(field_case(table, field, path, name + " is honoured", field["value"], None))
-            continue
-        if field.get("no_case"):
-            continue
-        cases.append(field_case(table, field, path, name + " is refused", field["refused"], field["param"]))
-        for index, value in enumerate(field.get("accepted", [])):
-            cases.append(field_case(table, field, path, f"{name}: {json.dumps(value)} is accepted",
-                                    value, None))
+        if not field.keys() & {"honoured", "refused"}:
+            raise BadFile(f"{path.name}: {name} is neither honoured nor refused")
+        if "honoured" in field and field["honoured"] not in known_names:
+            raise BadFile(f"{path.name}: {name}: no case is called '{field['honoured']}'")
+        accepted = field.get("accepted", [])
+        accepted = ([field["value"]] if "value" in field else []) + accepted
+        for value in accepted:
+            cases.append(field_case(table, field, path, f"{name} = {short(value)} is taken", value, True))
+        for value in field.get("refused", []):
+            cases.append(field_case(table, field, path, f"{name} = {short(value)} is refused", value, False))
     return cases
 
 
-def field_case(table, field, path, name, value, param):
+def field_case(table, field, path, name, value, accepted):
+    """The request with one member set: taken as usual, or refused with the member's name."""
     request = table["requests"][field["request"]]
     case = Case(name, path)
-    for text in request.get("before", []):
-        case.steps.append(Step("run", text, path.name))
-    step = Step("request", request["line"], path.name)
-    if "query" in request:
-        separator = "&" if "?" in step.argument else "?"
-        step.argument += separator + urllib.parse.urlencode({field["path"]: value})
-    elif "header" in request:
-        step.headers = [(field["path"], value)]
-        step.body = json.dumps(request["body"])
-    else:
+    for procedure in request.get("before", []):
+        case.steps.append(Step("run", procedure, path.name))
+    line, step = request["line"], Step("request", "", path.name)
+    if "bodies" in request:
         body = copy.deepcopy(request["bodies"][field.get("body", "default")])
-        if "set" in field:
-            for key, other in field["set"].items():
-                set_path(body, key, other)
-        set_path(body, field["path"], value)
+        for key, other in field.get("with", {}).items():
+            set_path(body, key, other)
+        if field.get("header"):
+            step.headers.append((field["path"], value))
+        else:
+            set_path(body, field["path"], value)
         step.body = json.dumps(body)
-    if param is None:
-        step.status = field.get("status", request["status"])
+    else:
+        line += "?" + urllib.parse.urlencode({field["path"]: value})
+    step.argument = line
+    if accepted:
+        step.status = request["status"]
+        if request.get("stream"):
+            step.kind, step.argument = "stream", "s " + line
     else:
         step.status = 400
         step.expected_body = json.dumps({"error": {
             "type": "invalid_request_error", "code": "invalid_request_error",
-            "message": "{{~ not supported yet\\.$}}", "param": param}})
-    if step.status == 201 and field["path"].startswith("stream") or request.get("stream"):
-        step.kind, step.argument = "stream", "s " + step.argument
-        if step.status == 400:
-            step.kind, step.argument = "request", step.argument[2:]
+            "message": "{{~ is not supported yet\\.$}}", "param": field.get("param", field["path"])}})
     case.steps.append(step)
     return case
 
@@ -569,6 +565,8 @@ def run_case(case, procedures, settings):
         return None, player.log
     except (Failure, BadFile) as error:
         return str(error), player.log
+    except Exception:  # a mistake of this program is a failed case, not a lost run
+        return traceback.format_exc(), player.log
     finally:
         player.close()
 
@@ -608,6 +606,11 @@ def main():
         return 0
     if not cases:
         print("no case matches", file=sys.stderr)
+        return 2
+    try:
+        http.client.HTTPConnection(settings.base.hostname, settings.base.port, timeout=10).connect()
+    except OSError as error:
+        print(f"{settings.base_url}: {error}", file=sys.stderr)
         return 2
 
     failed = 0
