@@ -138,8 +138,8 @@ void add_tools(ObjectText& body, const ModelRequest& request, ChatDialect dialec
   } else if (!request.tool_choice.empty()) {
     body.add("tool_choice", request.tool_choice);
   }
-  if (!openai || !request.parallel_tool_calls)
-    body.add("parallel_tool_calls", request.parallel_tool_calls);
+  bool parallel = request.parallel_tool_calls && (openai || !forced);
+  if (!openai || !parallel) body.add("parallel_tool_calls", parallel);
 }
 
 }  // namespace

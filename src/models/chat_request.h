@@ -4,21 +4,17 @@
 // first, then the context in order, with every run of output items as one assistant message and
 // each tool result straight after the message that asked for it.
 //
-// What differs between servers (`ChatDialect`):
-//   member                 OpenAI                          others (vLLM, llama-server, Ollama)
-//   max tokens             max_completion_tokens           max_tokens (Ollama knows no other)
-//   prompt_cache_key       sent                            left out
-//   verbosity              sent                            left out
-//   parallel_tool_calls    only false: true is the         always, with tools: llama-server's
-//   default
-//                          default, and o-series models    is false, vLLM reads it, Ollama ignores
-//                          it refuse the member
-//   forced function        tool_choice names it            that tool alone is offered and
-//   tool_choice
-//                                                          is "required": llama-server silently
-//                                                          takes the object form for "auto"
-// Reasoning items are not sent: the protocol has no place for them that more than one server
-// accepts.
+// What differs between OpenAI and the others (vLLM, llama-server, Ollama), by `ChatDialect`:
+//  - max_completion_tokens for OpenAI; max_tokens for the others, Ollama knows no other name;
+//  - prompt_cache_key and verbosity for OpenAI only;
+//  - parallel_tool_calls (with tools): OpenAI is told only `false`, since true is its default and
+//  its
+//    o-series models refuse the member; the others are always told: llama-server's default is
+//    false, vLLM reads it, Ollama ignores it;
+//  - a forced function: OpenAI gets the tool_choice that names it. To the others that tool alone is
+//    offered, with tool_choice "required" and no parallel calls, because llama-server silently
+//    takes the object form for "auto".
+// Reasoning items are not sent: there is no member for them that more than one server accepts.
 #pragma once
 
 #include <string>

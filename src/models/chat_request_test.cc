@@ -107,6 +107,7 @@ TEST(ChatRequest, ForcesAFunctionInTheWayTheServerUnderstands) {
   EXPECT_EQ(member(other, "tool_choice"), R"("required")");
   EXPECT_EQ(member(other, "tools").find(R"("name":"a")"), std::string::npos);
   EXPECT_NE(member(other, "tools").find(R"("name":"b")"), std::string::npos);
+  EXPECT_EQ(member(other, "parallel_tool_calls"), "false") << "one call of it";
   for (const char* choice : {"auto", "none", "required"}) {
     request.tool_choice = choice;
     EXPECT_EQ(member(body(request), "tool_choice"), "\"" + std::string(choice) + "\"");

@@ -130,10 +130,21 @@ ChatStream::Step ChatStream::on_delta(const json::object& delta, ModelSink& sink
   if (reasoning.empty()) reasoning = get_string(delta, "reasoning");
   if (!reasoning.empty()) TRY_VOID(on_reasoning(reasoning));
   if (auto text = get_string(delta, "content"); !text.empty()) TRY_VOID(on_text(text, false, sink));
+  for (const json::value& part : get_array(delta, "content"))
+    if (part.is_object()) TRY_VOID(on_part(part.get_object(), sink));
   if (auto text = get_string(delta, "refusal"); !text.empty()) TRY_VOID(on_text(text, true, sink));
   std::size_t position = 0;
   for (const json::value& piece : get_array(delta, "tool_calls"))
     if (piece.is_object()) TRY_VOID(on_tool_call(piece.get_object(), position++));
+  return {};
+}
+
+/// Mistral sends a list: {type: "text", text} and {type: "thinking", thinking: [{type: "text",
+/// text}]}.
+ChatStream::Step ChatStream::on_part(const json::object& part, ModelSink& sink) {
+  for (const json::value& thought : get_array(part, "thinking"))
+    if (thought.is_object()) TRY_VOID(on_reasoning(get_string(thought.get_object(), "text")));
+  if (auto text = get_string(part, "text"); !text.empty()) TRY_VOID(on_text(text, false, sink));
   return {};
 }
 

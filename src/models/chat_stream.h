@@ -11,9 +11,9 @@
 //
 // What servers get wrong and this puts right: tool calls without an id (one is made from the
 // position) or with an id used twice; a missing or repeated index; the id and name repeated in
-// every piece; arguments as an object; finish_reason "stop" beside tool calls; a usage chunk whose
-// choices are not empty; text cut inside a character; a whole answer instead of a stream. Owned by
-// one call.
+// every piece; arguments as an object; content as a list of parts; finish_reason "stop" beside tool
+// calls; a usage chunk whose choices are not empty; text cut inside a character; a whole answer
+// instead of a stream. Owned by one call.
 #pragma once
 
 #include <optional>
@@ -46,6 +46,7 @@ class ChatStream final : public StreamDecoder {
 
   Step on_chunk(const json::object& chunk, ModelSink& sink);
   Step on_delta(const json::object& delta, ModelSink& sink);
+  Step on_part(const json::object& part, ModelSink& sink);
   Step on_reasoning(std::string_view text);
   Step on_text(std::string_view text, bool refusal, ModelSink& sink);
   Step on_tool_call(const json::object& piece, std::size_t position);

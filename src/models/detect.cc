@@ -79,18 +79,29 @@ std::optional<ModelNames> model_names(std::string_view body) {
   return names;
 }
 
-/// The models of the server at this base URL; nullopt where no such server answers.
-async::Task<std::optional<ModelNames>> probe(http::Client* client, std::string base_url) {
+enum class Probed { kNothing, kLoading, kServes };
+
+struct Probe {
+  Probed probed = Probed::kNothing;
+  ModelNames models;
+};
+
+/// What stands at this base URL. llama-server answers 503 while it reads its model.
+async::Task<Probe> probe(http::Client* client, std::string base_url) {
   http::ClientRequest request;
   request.method = "GET";
   request.url = join_url(base_url, "models");
   request.headers.add("accept", "application/json");
   request.headers.add(std::string(kHopHeader), "1");
   auto response = co_await client->send(std::move(request));
-  if (!response || (*response)->status() != 200) co_return std::nullopt;
+  if (!response) co_return Probe{};
   auto body = co_await (*response)->read_all(kMaxProbeBytes);
-  if (!body) co_return std::nullopt;
-  co_return model_names(*body);
+  if (!body) co_return Probe{};
+  if ((*response)->status() == 503 && body->find("Loading model") != std::string::npos)
+    co_return Probe{Probed::kLoading, {}};
+  auto names = (*response)->status() == 200 ? model_names(*body) : std::nullopt;
+  if (!names) co_return Probe{};
+  co_return Probe{Probed::kServes, std::move(*names)};
 }
 
 }  // namespace
@@ -114,18 +125,19 @@ async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Clie
     if (local.port == 0 || local.port == options.own_port) continue;
     std::string base_url = fmt::format("http://127.0.0.1:{}/v1", local.port);
     auto answered = co_await async::within(kProbeMs, probe(&client, base_url));
-    if (!answered || !*answered) continue;
-    ModelNames& names = **answered;
-    if (names.empty()) {
-      detected.notes.push_back(
-          fmt::format("{} answers at {} and has no model yet.", local.name, base_url));
+    Probe seen = answered ? std::move(*answered) : Probe{};
+    if (seen.probed == Probed::kNothing) continue;
+    if (seen.probed == Probed::kLoading || seen.models.empty()) {
+      detected.notes.push_back(fmt::format(
+          "{} answers at {} and {}.", local.name, base_url,
+          seen.probed == Probed::kLoading ? "is still loading its model" : "has no model yet"));
       continue;
     }
     FoundProvider found;
     found.name = local.name;
     found.kind = kOpenAiChat;
     found.base_url = std::move(base_url);
-    found.models = std::move(names);
+    found.models = std::move(seen.models);
     detected.found.push_back(std::move(found));
   }
   co_return detected;

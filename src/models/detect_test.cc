@@ -148,13 +148,18 @@ TEST_F(Detect, SaysWhatItSawAndDoesNotUse) {
   FakeUpstream ollama(context.get_executor());
   options.ollama_port = ollama.port();
   ollama.answer(http_answer(200, "application/json", R"({"object":"list","data":[]})"));
+  FakeUpstream llama(context.get_executor());
+  options.llama_server_port = llama.port();
+  llama.answer(http_answer(
+      503, "application/json",
+      R"({"error":{"message":"Loading model","type":"unavailable_error","code":503}})"));
   environment["AWS_BEARER_TOKEN_BEDROCK"] = "t";
   environment["OPENAI_BASE_URL"] = "ftp://x";
   Detected detected = detect();
   EXPECT_THAT(detected.found, IsEmpty());
   EXPECT_THAT(detected.notes,
               ElementsAre(HasSubstr("OPENAI_BASE_URL"), HasSubstr("AWS_BEARER_TOKEN_BEDROCK"),
-                          HasSubstr("ollama")));
+                          HasSubstr("no model yet"), HasSubstr("loading its model")));
 }
 
 }  // namespace
