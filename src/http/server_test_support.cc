@@ -218,4 +218,25 @@ Response text_response(std::string body) {
   return response;
 }
 
+Task<Response> Gate::wait(Request request) {
+  ++entered;
+  co_await opened.wait();
+  co_return text_response("waited " + request.path);
+}
+
+std::string get(std::string_view path, std::string_view fields) {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: h\r\n" + std::string(fields) + "\r\n";
+}
+
+std::string post(std::string_view path, std::string_view body, std::string_view fields) {
+  return "POST " + std::string(path) +
+         " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+         std::string(fields) + "\r\n" + std::string(body);
+}
+
+std::string post_chunked(std::string_view path, std::string_view chunks) {
+  return "POST " + std::string(path) +
+         " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(chunks);
+}
+
 }  // namespace perdure::http::testing

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "async/signal.h"
 #include "async/task.h"
 #include "base/env.h"
 #include "http/server.h"
@@ -95,5 +96,18 @@ class TestServer {
 /// Answers 200 with "METHOD PATH BODY".
 Task<Response> echo(Request request);
 Response text_response(std::string body);
+
+/// A handler that holds its requests until `opened` is notified.
+struct Gate {
+  explicit Gate(TestServer& server) : opened(server.executor()) {}
+  Task<Response> wait(Request request);
+  async::Signal opened;
+  int entered = 0;
+};
+
+/// Whole requests as text. `fields` are complete lines.
+std::string get(std::string_view path, std::string_view fields = "");
+std::string post(std::string_view path, std::string_view body, std::string_view fields = "");
+std::string post_chunked(std::string_view path, std::string_view chunks);
 
 }  // namespace perdure::http::testing
