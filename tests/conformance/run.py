@@ -379,7 +379,10 @@ class Player:
             connection.putheader("Content-Length", str(len(body)))
         elif method in ("POST", "PUT", "PATCH"):
             connection.putheader("Content-Length", "0")
-        connection.endheaders(body)
+        try:
+            connection.endheaders(body)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the server has answered before it read everything
         return connection, connection.getresponse()
 
     def body(self, step):

@@ -18,15 +18,23 @@ namespace {
 
 constexpr std::string_view kCreateRoute = "POST /v1/agents/sessions";
 
-/// The engine's own words: a malformed id, a foreign one and one that never was look the same.
-std::unexpected<Error> no_session() {
-  return fail(ErrorCode::kNotFound, "There is no such session.");
+/// What the path names is not there. Missing, malformed, deleted and foreign ids look the same.
+Error nothing_at(const std::vector<std::string>& ids) {
+  std::string message = fmt::format("No session found with id '{}'.", ids.at(0));
+  if (ids.size() > 1)
+    message = fmt::format("No turn found with id '{}' in session '{}'.", ids[1], ids[0]);
+  return {ErrorCode::kNotFound, std::move(message)};
+}
+
+std::unexpected<Error> no_cursor(std::string_view what, const std::optional<std::string>& after) {
+  return fail(ErrorCode::kNotFound, fmt::format("No {} found with id '{}'.", what, *after),
+              "after");
 }
 
 /// The session that the path names. An id that cannot be one is simply not found.
 Result<SessionKey> session_key(const identity::Caller& caller, const http::Request& request) {
   const std::string& id = request.parameters.at(0);
-  if (!is_session_id(id)) return no_session();
+  if (!is_session_id(id)) return fail(ErrorCode::kNotFound, {});
   return SessionKey{caller.project, {id}};
 }
 
@@ -108,15 +116,18 @@ void AgentsApi::add_routes(http::Router& router) {
 
 Task<http::Response> AgentsApi::serve(Operation operation, http::Request request) {
   std::string request_id = request.request_id;
+  std::vector<std::string> ids = request.parameters;
   Answer answer = fail(ErrorCode::kInternal, {});
   if (auto version = read_version(request.headers); !version)
     answer = std::unexpected(version.error());
   else
     answer = co_await (this->*operation)(std::move(request));
   if (answer) co_return std::move(*answer);
-  if (answer.error().code == ErrorCode::kInternal)
-    log::error("a request failed", {{"request", request_id}, {"error", answer.error().message}});
-  co_return error_response(answer.error());
+  Error error = std::move(answer).error();
+  if (error.code == ErrorCode::kInternal)
+    log::error("a request failed", {{"request", request_id}, {"error", error.message}});
+  bool about_path = error.code == ErrorCode::kNotFound && error.param.empty() && !ids.empty();
+  co_return error_response(about_path ? nothing_at(ids) : error);
 }
 
 // ---- sessions ---------------------------------------------------------------------------------
@@ -139,10 +150,12 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   };
   bool stream = create.stream;
   auto created = co_await engine_.create_session(std::move(command));
-  if (!created && created.error().code == ErrorCode::kConflict && ticket.key())
+  if (!created && ticket.key() &&
+      (created.error().code == ErrorCode::kConflict ||
+       created.error().code == ErrorCode::kNotFound))
     co_return fail(ErrorCode::kConflict,
-                   "This Idempotency-Key already created a session, and its answer is not kept any "
-                   "more.",
+                   "This Idempotency-Key already created a session, which was deleted or whose "
+                   "answer is not kept any more.",
                    "Idempotency-Key");
   if (!created) co_return std::unexpected(std::move(created).error());
   if (stream) co_return co_await creation_stream(created->session->key, create.obfuscation);
@@ -176,9 +189,13 @@ Task<AgentsApi::Answer> AgentsApi::list_sessions(http::Request request) {
   CO_TRY(page, read_page(request.query, LimitRule::kClamp));
   CO_TRY(agent_id, read_parameter(request.query, "agent_id"));
   CO_TRY(metadata, read_metadata_filter(request.query));
-  CO_TRY(sessions, co_await find_sessions(caller.project, std::move(agent_id), std::move(metadata),
-                                          std::move(page)));
-  co_return http::json_response(200, list_json(sessions));
+  std::optional<std::string> after = page.after;
+  auto sessions = co_await find_sessions(caller.project, std::move(agent_id), std::move(metadata),
+                                         std::move(page));
+  if (!sessions && after && sessions.error().code == ErrorCode::kNotFound)
+    co_return no_cursor("session", after);
+  if (!sessions) co_return std::unexpected(std::move(sessions).error());
+  co_return http::json_response(200, list_json(*sessions));
 }
 
 Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> AgentsApi::find_sessions(
@@ -289,8 +306,13 @@ Task<AgentsApi::Answer> AgentsApi::items_page(SessionKey key, std::optional<std:
 Task<AgentsApi::Answer> AgentsApi::list_turns(http::Request request) {
   CO_TRY(key, session_key(caller_of_(request), request));
   CO_TRY(page, read_page(request.query, LimitRule::kRefuse));
-  CO_TRY(turns, co_await engine_.turns(std::move(key), std::move(page)));
-  co_return http::json_response(200, list_json(turns));
+  CO_TRY_VOID(co_await engine_.session(key));
+  std::optional<std::string> after = page.after;
+  auto turns = co_await engine_.turns(std::move(key), std::move(page));
+  if (!turns && after && turns.error().code == ErrorCode::kNotFound)
+    co_return no_cursor("turn", after);
+  if (!turns) co_return std::unexpected(std::move(turns).error());
+  co_return http::json_response(200, list_json(*turns));
 }
 
 Task<AgentsApi::Answer> AgentsApi::get_turn(http::Request request) {
