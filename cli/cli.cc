@@ -263,7 +263,7 @@ int run(int argc, char** argv) {
   try {
     root.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", chosen(root)->help());
+    fmt::print("{}", root.help());
     return kDone;
   } catch (const CLI::CallForVersion&) {
     return kDone;

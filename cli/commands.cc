@@ -17,7 +17,7 @@ int report(const Failure& failure) {
 }
 
 int print_json(const json::value& value) {
-  fmt::print("{}\n", serialize(value));
+  fmt::print("{}\n", perdure::serialize(value));
   return kDone;
 }
 
@@ -55,8 +55,8 @@ int create_key(const CommonFlags& flags, const app::Environment& environment,
                const std::string& project, const std::string& name) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  const auto made = client->call("POST", "/api/keys",
-                                 serialize(json::object{{"project", project}, {"name", name}}));
+  const auto made = client->call(
+      "POST", "/api/keys", perdure::serialize(json::object{{"project", project}, {"name", name}}));
   if (!made) return report(made.error());
   if (flags.json) return print_json(*made);
   const json::object& key = made->get_object();
@@ -86,7 +86,7 @@ int list_keys(const CommonFlags& flags, const app::Environment& environment,
   std::vector<TableRow> rows;
   for (const json::value& value : *keys) {
     const json::object& key = value.get_object();
-    rows.push_back({text_of(key, "id"), text_of(key, "project"), "…" + text_of(key, "last4"),
+    rows.push_back({text_of(key, "id"), text_of(key, "project"), text_of(key, "last4"),
                     time_of(key, "created_at"),
                     get_int(key, "revoked_at") == 0 ? "active" : "revoked", text_of(key, "name")});
   }
@@ -151,7 +151,7 @@ int show_session(const CommonFlags& flags, const app::Environment& environment,
       for (const json::value& part : get_array(item, "content"))
         fmt::print("  {}\n", get_string(part.get_object(), "text"));
     } else {
-      fmt::print("\n{}: {}\n", type, serialize(value));
+      fmt::print("\n{}: {}\n", type, perdure::serialize(value));
     }
   }
   return kDone;

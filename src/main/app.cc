@@ -114,6 +114,7 @@ class Server final : public ServerStatus {
   Result<T> run_now(Task<Result<T>> task) {
     std::optional<Result<T>> result;
     async::spawn(loop_.get_executor(), "start", keep(std::move(task), result));
+    loop_.restart();
     while (!result && loop_.run_one() != 0) continue;
     if (!result) return fail(ErrorCode::kInternal, "A step of the start failed; see the log.");
     return std::move(*result);
@@ -241,9 +242,8 @@ Result<void> Server::listen() {
   auto endpoint = http_server_->listen(config_.listen.host, config_.listen.port);
   if (!endpoint)
     return fail(endpoint.error().code,
-                fmt::format("Cannot listen on {}: {} If the port is taken, choose another, or any "
-                            "free one with --listen 127.0.0.1:0",
-                            config_.listen.text(), endpoint.error().message));
+                fmt::format("{}. Choose another port, or any free one with --listen 127.0.0.1:0",
+                            endpoint.error().message));
   bound_ = {endpoint->host, endpoint->port};
   TRY_VOID(refuse_own_address(config_.providers, bound_, config_.hosts));
   return write_runtime_file(config_.data_dir,
@@ -256,6 +256,7 @@ bool Server::serve() {
   async::spawn(executor, "signals", wait_for_signals());
   async::spawn(executor, "recovery", recover());
   async::spawn(executor, "garbage", collect_garbage());
+  loop_.restart();
   while (!ended_) loop_.run_one();
   http_server_.reset();
   client_.reset();
@@ -267,6 +268,7 @@ bool Server::serve() {
 void Server::abandon() {
   if (!engine_) return;
   async::spawn(loop_.get_executor(), "drain", engine_->drain());
+  loop_.restart();
   loop_.run_for(std::chrono::milliseconds(kSettleMs));
 }
 

@@ -52,9 +52,9 @@ Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
   if (endpoint.base_url.empty())
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("The provider '{}' has no base_url.", config.name));
-  if (config.kind == models::kOpenAiResponses)
+  if (config.kind == "openai-responses")
     return models::make_openai_responses(std::move(endpoint), client, env);
-  if (config.kind == models::kOpenAiChat)
+  if (config.kind == "openai-chat")
     return models::make_openai_chat(std::move(endpoint), client, env);
   return fail(ErrorCode::kUnimplemented,
               fmt::format("The provider '{}' is of kind '{}', which this build does not have yet.",

@@ -1,0 +1,264 @@
+"""The program as a user meets it: commands, start and end of the server, keys, files.
+
+Runs the real binary on free ports in a directory of its own; needs nothing but Python.
+  PERDURE_BIN=build/release/perdure python3 tests/e2e/cli_test.py [CliTest.test_name]
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("PERDURE_BIN", str(ROOT / "build/release/perdure"))
+PATIENCE = 30  # seconds: how long anything may take before the test gives up
+
+
+class Server:
+    """A running server; ended with the test at the latest."""
+
+    def __init__(self, test, *arguments, environment=None):
+        with open(test.home / "server.log", "a") as log:
+            self.process = subprocess.Popen(
+                [BINARY, *arguments], stdout=subprocess.PIPE, stderr=log, text=True, cwd=test.home,
+                env={**test.environment, **(environment or {})})
+        test.addCleanup(self.kill)
+        line = self.process.stdout.readline()
+        found = re.search(r"ready at (http://\S+)", line)
+        if not found:
+            raise AssertionError(f"the server did not start: {line!r} "
+                                 + (test.home / "server.log").read_text())
+        self.url = found.group(1)
+        deadline = time.monotonic() + PATIENCE
+        while request(self.url + "/readyz")[0] != 200:
+            if time.monotonic() > deadline:
+                raise AssertionError("the server did not become ready")
+            time.sleep(0.05)
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+
+
+def request(url, key=None, method="GET", body=None, **headers):
+    """Status and text of an answer."""
+    if key:
+        headers["Authorization"] = "Bearer " + key
+    data = None
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers.setdefault("Content-Type", "application/json")
+    made = urllib.request.Request(url, data=data, method=method, headers=headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(made, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+class CliTest(unittest.TestCase):
+    def setUp(self):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="perdure-e2e-"))
+        self.addCleanup(shutil.rmtree, self.home, True)
+        self.environment = {"HOME": str(self.home), "PATH": os.environ["PATH"]}
+        self.data = self.home / ".local/share/perdure"
+
+    def run_cli(self, *arguments, status=0, environment=None):
+        done = subprocess.run([BINARY, *arguments], env={**self.environment, **(environment or {})},
+                              cwd=self.home, capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, status, done.stderr + done.stdout)
+        return done
+
+    def dev(self, *arguments, **options):
+        return Server(self, "dev", "--listen", "127.0.0.1:0", "--provider-kind", "scripted",
+                      *arguments, **options)
+
+    def serve(self, *arguments, **options):
+        (self.home / "perdure.toml").write_text(
+            "[[provider]]\nname = 'scripted'\nkind = 'scripted'\n")
+        return Server(self, "serve", "--listen", "127.0.0.1:0", *arguments, **options)
+
+    # ---- the command line -----------------------------------------------------------------------
+
+    def test_version_says_what_it_is(self):
+        self.assertRegex(self.run_cli("version").stdout, r"^perdure \d+\.\d+\.\d+ \(commit .+\)\n$")
+        version = json.loads(self.run_cli("version", "--json").stdout)
+        self.assertEqual(set(version), {"version", "commit", "compiler", "build_type"})
+
+    def test_every_command_has_help(self):
+        for command in ([], ["dev"], ["serve"], ["keys"], ["keys", "create"], ["keys", "ls"],
+                        ["keys", "revoke"], ["sessions"], ["sessions", "ls"], ["sessions", "show"],
+                        ["version"]):
+            help_text = self.run_cli(*command, "--help").stdout
+            self.assertIn(" ".join(["Usage: perdure", *command]), help_text)
+
+    def test_a_wrong_word_is_explained(self):
+        done = self.run_cli("dev", "--lisen", "x", status=2)
+        self.assertIn("'--lisen' is not a flag of 'perdure dev'; did you mean '--listen'?",
+                      done.stderr)
+        done = self.run_cli("keys", "crate", status=2)
+        self.assertIn("did you mean 'create'?", done.stderr)
+        self.assertIn("Usage", self.run_cli(status=2).stderr)
+        self.run_cli("keys", status=2)
+        self.run_cli("sessions", "ls", "--limit", "0", status=2)
+
+    def test_a_wrong_configuration_names_file_line_and_key(self):
+        (self.home / "perdure.toml").write_text("[server]\nlisten = 1\n")
+        done = self.run_cli("serve", status=2)
+        self.assertIn("perdure.toml:2: [server] listen must be a string", done.stderr)
+
+    def test_dev_stays_on_loopback(self):
+        done = self.run_cli("dev", "--listen", "0.0.0.0:0", status=2)
+        self.assertIn("loopback", done.stderr)
+
+    def test_without_a_server_the_command_says_what_to_do(self):
+        for command in (["keys", "ls"], ["sessions", "ls"]):
+            self.assertIn("perdure dev", self.run_cli(*command, status=3).stderr)
+        done = self.run_cli("keys", "ls", "--url", "http://127.0.0.1:1", "--token", "x", status=3)
+        self.assertIn("http://127.0.0.1:1", done.stderr)
+        self.run_cli("keys", "ls", "--url", "http://127.0.0.1:1", status=2)
+
+    # ---- start and end --------------------------------------------------------------------------
+
+    def test_dev_lets_a_developer_in_and_nobody_else(self):
+        url = self.dev().url
+        self.assertEqual(request(url + "/healthz"), (200, '{"status":"ok"}'))
+        self.assertEqual(request(url + "/v1/models")[0], 401)
+        self.assertEqual(request(url + "/v1/models", key="anything")[0], 200)
+        self.assertEqual(request(url + "/v1/models", key="x", Host="evil.example")[0], 421)
+        self.assertEqual(request(url + "/v1/models", key="x", Origin="http://evil.example")[0], 403)
+        self.assertEqual(request(url + "/v1/agents/sessions", key="x", method="POST", body={},
+                                 **{"Content-Type": "text/plain"})[0], 415)
+        self.assertEqual(request(url + "/healthz", **{"x-perdure-hop": "1"})[0], 508)
+
+    def test_the_documents_of_the_server_are_true(self):
+        url = self.dev().url
+        status, text = request(url + "/openapi.json")
+        self.assertEqual(status, 200)
+        paths = json.loads(text)["paths"]
+        for path in ("/healthz", "/api/keys", "/v1/agents/sessions", "/openai/v1/models"):
+            self.assertIn(path, paths)
+        status, text = request(url + "/metrics", key="x")
+        self.assertEqual(status, 200)
+        for line in text.splitlines():
+            self.assertRegex(line, r"^(# (HELP|TYPE) \S+ .+|[a-z_]+(\{[^}]*\})? [0-9.e+-]+)$")
+
+    def test_ctrl_c_leaves_nothing_behind(self):
+        server = self.dev()
+        runtime_file = self.data / "server.json"
+        self.assertEqual(stat.S_IMODE(runtime_file.stat().st_mode), 0o600)
+        self.assertEqual(json.loads(runtime_file.read_text())["url"], server.url)
+        self.assertEqual(server.end(signal.SIGINT), 0)
+        self.assertFalse(runtime_file.exists())
+        self.assertEqual(sorted(path.name for path in self.data.iterdir()),
+                         ["lock", "perdure.db", "reserve"])
+
+    def test_a_port_in_use_is_named(self):
+        port = self.dev().url.rsplit(":", 1)[1]
+        done = self.run_cli("dev", "--data-dir", str(self.home / "other"), "--provider-kind",
+                            "scripted", "--listen", f"127.0.0.1:{port}", status=1)
+        self.assertIn(f"127.0.0.1:{port}", done.stderr)
+        self.assertIn("--listen 127.0.0.1:0", done.stderr)
+
+    def test_a_data_directory_has_one_server(self):
+        server = self.dev()
+        done = self.run_cli("dev", "--listen", "127.0.0.1:0", status=1)
+        self.assertIn(f"The data directory {self.data} is in use by process {server.process.pid}",
+                      done.stderr)
+        self.assertEqual(request(server.url + "/readyz")[0], 200)
+        self.assertTrue((self.data / "server.json").exists(), "the refused one removed it")
+
+    def test_its_own_address_is_no_provider(self):
+        done = self.run_cli("dev", "--listen", "127.0.0.1:8799", "--provider-kind", "openai-chat",
+                            "--provider-url", "http://localhost:8799/v1", status=2)
+        self.assertIn("this server itself", done.stderr)
+
+    # ---- keys -----------------------------------------------------------------------------------
+
+    def test_keys_from_creation_to_revocation(self):
+        url = self.serve().url
+        self.assertEqual(request(url + "/v1/models", key="anything")[0], 401)
+        done = self.run_cli("keys", "create", "--project", "team-a", "--name", "laptop")
+        key = done.stdout.strip()
+        self.assertRegex(key, r"^pdk_[0-9a-z]{16}_[0-9a-z]{32}$")
+        self.assertIn("a new project", done.stderr)
+        self.assertEqual(request(url + "/v1/models", key=key)[0], 200)
+        self.assertEqual(request(url + "/api/keys", key=key)[0], 403)
+
+        listed = json.loads(self.run_cli("keys", "ls", "--json").stdout)["data"]
+        self.assertEqual([(k["project"], k["name"]) for k in listed], [("team-a", "laptop")])
+        self.assertNotIn(key.rsplit("_", 1)[1], self.run_cli("keys", "ls").stdout)
+        self.assertIn("laptop", self.run_cli("keys", "ls", "--project", "team-a").stdout)
+
+        self.run_cli("keys", "revoke", listed[0]["id"])
+        self.assertEqual(request(url + "/v1/models", key=key)[0], 401)
+        self.assertIn("revoked", self.run_cli("keys", "ls").stdout)
+        self.run_cli("keys", "revoke", "key_nobody", status=4)
+        done = self.run_cli("keys", "create", "--project", "Team A", status=1)
+        self.assertIn("Team A", done.stderr)
+
+    def test_keys_outlive_the_server_and_the_operators_token_does_not(self):
+        server = self.serve()
+        key = self.run_cli("keys", "create").stdout.strip()
+        token = json.loads((self.data / "server.json").read_text())["token"]
+        self.assertEqual(request(server.url + "/api/keys", key=token)[0], 200)
+        self.assertEqual(server.end(), 0)
+        url = self.serve().url
+        self.assertEqual(request(url + "/v1/models", key=key)[0], 200)
+        self.assertEqual(request(url + "/api/keys", key=token)[0], 401)
+        done = self.run_cli("keys", "ls", "--url", url, "--token", token, status=5)
+        self.assertIn("not valid", done.stderr)
+
+    # ---- secrets --------------------------------------------------------------------------------
+
+    def test_the_master_key_is_private_and_apart_from_the_data(self):
+        self.dev().end()
+        master_key = self.home / ".config/perdure/master_key"
+        self.assertEqual(stat.S_IMODE(master_key.stat().st_mode), 0o600)
+        secret = master_key.read_text()
+        self.dev().end()
+        self.assertEqual(master_key.read_text(), secret, "the second start made another key")
+        master_key.chmod(0o644)
+        self.assertIn("chmod 600", self.run_cli("dev", "--listen", "127.0.0.1:0", status=1).stderr)
+
+    def test_a_master_key_in_the_environment_makes_no_file(self):
+        self.dev(environment={"PERDURE_MASTER_KEY": "x" * 32}).end()
+        self.assertFalse((self.home / ".config/perdure").exists())
+        done = self.run_cli("dev", "--listen", "127.0.0.1:0", status=2,
+                            environment={"PERDURE_MASTER_KEY": "short"})
+        self.assertIn("PERDURE_MASTER_KEY", done.stderr)
+
+    # ---- sessions -------------------------------------------------------------------------------
+
+    def test_sessions_can_be_listed_and_shown(self):
+        url = self.dev().url
+        self.assertIn("no sessions", self.run_cli("sessions", "ls").stdout)
+        status, text = request(url + "/v1/agents/sessions", key="x", method="POST", body={
+            "agent": {"model": "scripted"}, "environment": {"type": "none"}, "input": "Good day"})
+        self.assertEqual(status, 201, text)
+        session = json.loads(text)["id"]
+        self.assertIn(session, self.run_cli("sessions", "ls").stdout)
+        self.assertIn("Good day", self.run_cli("sessions", "show", session).stdout)
+        shown = json.loads(self.run_cli("sessions", "show", session, "--json").stdout)
+        self.assertEqual(shown["session"]["id"], session)
+        self.run_cli("sessions", "show", "sess_nobody", status=4)
+
+
+if __name__ == "__main__":
+    unittest.main()
