@@ -1,6 +1,7 @@
 #include "journal/sqlite/opening.h"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include "base/log.h"
 #include "base/planted_bug.h"
@@ -11,7 +12,14 @@ namespace {
 
 void configure(Connection& connection) {
   connection.execute("PRAGMA page_size = 4096");
-  connection.execute("PRAGMA journal_mode = WAL");
+  {
+    Rows rows = connection.query("PRAGMA journal_mode = WAL");
+    if (!rows.next() || rows.text(0) != "wal")
+      throw DatabaseError(SQLITE_CANTOPEN, false,
+                          fmt::format("{}: the file system does not support a write-ahead log "
+                                      "(shared memory is missing; is it a network one?)",
+                                      connection.path()));
+  }
   // FULL: a commit returns after its pages in the log were flushed.
   connection.execute(planted("weak-sync") ? "PRAGMA synchronous = NORMAL"
                                           : "PRAGMA synchronous = FULL");
