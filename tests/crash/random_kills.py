@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""kill -9 at random moments under load, seen from outside.
+
+Clients in threads create sessions and send messages, each request with its own Idempotency-Key,
+repeated until it is acknowledged. Meanwhile the server is killed and started again. At the end every
+acknowledged input must stand in its session exactly once, in order, and every turn must have ended.
+
+    random_kills.py --binary perdure [--kills 20] [--clients 8] [--seed N]
+"""
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from perdure_test import Model, Scratch, Server, ServerDied, message  # noqa: E402
+
+
+class Client(threading.Thread):
+    """Writes one session after the other until told to stop; remembers what was acknowledged."""
+
+    def __init__(self, number, server, stop):
+        super().__init__(daemon=True)
+        self.number = number
+        self.server = server
+        self.stop = stop
+        self.sessions = {}  # id: the texts acknowledged, in order
+        self.error = None
+
+    def surely(self, action):
+        while True:
+            try:
+                status, headers, body = action()
+            except ServerDied:
+                time.sleep(0.01)
+                continue
+            if status == 503:  # draining or recovering: the answer says to come back
+                time.sleep(0.01)
+                continue
+            return status, body
+
+    def run(self):
+        try:
+            work = 0
+            while not self.stop.is_set():
+                work += 1
+                name = f"c{self.number}-s{work}"
+                status, body = self.surely(lambda name=name: self.server.create(f"{name} m0", name))
+                assert status == 201, (status, body)
+                session = body["id"]
+                self.sessions[session] = [f"{name} m0"]
+                for turn in range(1, 4):
+                    text = f"{name} m{turn}"
+                    status, body = self.surely(
+                        lambda text=text, session=session: self.server.send(session, [message(text)], text))
+                    assert status == 202, (status, body)
+                    self.sessions[session].append(text)
+        except Exception as error:  # noqa: BLE001 - reported by the main thread
+            self.error = error
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+
+    with Scratch() as directory:
+        model = Model()
+        server = Server(os.path.realpath(options.binary), directory, model.config()).start()
+        # The port stays the same, so that clients need not be told.
+        server.arguments = ["--listen", f"127.0.0.1:{server.port}"]
+        stop = threading.Event()
+        clients = [Client(number, server, stop) for number in range(options.clients)]
+        for client in clients:
+            client.start()
+        killed = 0
+        while killed < options.kills and not any(client.error for client in clients):
+            before = model.count()
+            while model.count() < before + chance.randrange(1, 40):  # some work between two kills
+                time.sleep(0.001)
+                if any(client.error for client in clients):
+                    break
+            server.kill()
+            killed += 1
+            server.start()
+        stop.set()
+        for client in clients:
+            client.join()
+        failures = [f"client {client.number}: {client.error!r}" for client in clients if client.error]
+        inputs = 0
+        for client in clients:
+            for session, texts in client.sessions.items():
+                server.wait_for(session, "idle", "failed")
+                items = server.items(session)
+                said = [part["text"] for item in items if item.get("role") == "user"
+                        for part in item["content"]]
+                inputs += len(texts)
+                if said != texts:
+                    failures.append(f"{session}: acknowledged {texts}, stored {said}")
+                turns = server.request("GET", f"/v1/agents/sessions/{session}/turns?limit=100")[2]["data"]
+                if any(turn["status"] != "completed" for turn in turns):
+                    failures.append(f"{session}: turns {[turn['status'] for turn in turns]}")
+        server.stop()
+        server.close()
+        model.close()
+    for failure in failures[:10]:
+        print("FAILED", failure)
+    sessions = sum(len(client.sessions) for client in clients)
+    print(f"{killed} kills (seed {options.seed}); {inputs} acknowledged inputs in {sessions} sessions; "
+          f"{len(failures)} lost, doubled or stuck")
+    print(f"{1 if not failures else 0} passed, {1 if failures else 0} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
