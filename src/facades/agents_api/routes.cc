@@ -136,7 +136,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   identity::Caller caller = caller_of_(request);
   CO_TRY(body, check_body(request.body));
   CO_TRY(create, read_create_session(body));
-  CO_TRY(ticket, co_await take_ticket(caller, request, std::string(kCreateRoute)));
+  CO_TRY(idempotency, idempotency_key(request));
+  CO_TRY(ticket, co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body));
   if (ticket.answered())
     co_return co_await answer_again(caller, *ticket.answered(), std::move(create));
 
@@ -247,8 +248,10 @@ Task<AgentsApi::Answer> AgentsApi::send_events(http::Request request) {
   CO_TRY(body, check_body(request.body));
   CO_TRY(inputs, read_events(body));
   SessionId session = key.session;
-  CO_TRY(ticket, co_await take_ticket(caller, request,
-                                      fmt::format("{}/{}/events", kCreateRoute, session.value)));
+  CO_TRY(idempotency, idempotency_key(request));
+  CO_TRY(ticket,
+         co_await take_ticket(caller, idempotency,
+                              fmt::format("{}/{}/events", kCreateRoute, session.value), body));
   http::Response accepted;
   accepted.status = 202;
   if (ticket.answered()) co_return accepted;
@@ -326,10 +329,9 @@ Task<AgentsApi::Answer> AgentsApi::get_turn(http::Request request) {
 // ---- repeated requests ------------------------------------------------------------------------
 
 Task<Result<Idempotency::Ticket>> AgentsApi::take_ticket(identity::Caller caller,
-                                                         http::Request request, std::string route) {
-  CO_TRY(key, idempotency_key(request));
+                                                         std::optional<std::string> key,
+                                                         std::string route, std::string_view body) {
   if (!key) co_return Idempotency::Ticket();
-  CO_TRY(body, check_body(request.body));
   co_return co_await idempotency_.begin(std::move(caller), std::move(route), *std::move(key),
                                         canonical_json(body));
 }

@@ -51,9 +51,10 @@ class AgentsApi {
   Task<Answer> get_turn(http::Request request);
   Task<Answer> list_turn_items(http::Request request);
 
-  /// A ticket for the request's Idempotency-Key; one that is always free where it has none.
-  Task<Result<Idempotency::Ticket>> take_ticket(identity::Caller caller, http::Request request,
-                                                std::string route);
+  /// A ticket for the key of a request with this body; one that is always free where it has none.
+  Task<Result<Idempotency::Ticket>> take_ticket(identity::Caller caller,
+                                                std::optional<std::string> key, std::string route,
+                                                std::string_view body);
   /// The answer to a creation that was made before.
   Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
                             CreateRequest request);
