@@ -1,0 +1,5 @@
+# Links and commands in the documents exist.
+# shellcheck source=scripts/stages/common.sh
+source scripts/stages/common.sh
+
+counted python3 scripts/check_docs.py

@@ -1,0 +1,7 @@
+# Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+# shellcheck source=scripts/stages/common.sh
+source scripts/stages/common.sh
+
+build asan all
+hide_the_user
+python3 scripts/stages/unit_tests.py build/asan
