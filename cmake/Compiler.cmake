@@ -36,3 +36,9 @@ if(PERDURE_SANITIZE)
   add_compile_options(-fsanitize=${PERDURE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PERDURE_SANITIZE})
 endif()
+
+# Run-time switches that misbehave on purpose (src/base/planted_bug.h): for tests of the tests only.
+option(PERDURE_PLANTED_BUGS "Compile the planted bugs in" OFF)
+if(PERDURE_PLANTED_BUGS)
+  add_compile_definitions(PERDURE_PLANTED_BUGS)
+endif()
