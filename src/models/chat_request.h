@@ -7,8 +7,7 @@
 // What differs between OpenAI and the others (vLLM, llama-server, Ollama), by `ChatDialect`:
 //  - max_completion_tokens for OpenAI; max_tokens for the others, Ollama knows no other name;
 //  - prompt_cache_key and verbosity for OpenAI only;
-//  - parallel_tool_calls (with tools): OpenAI is told only `false`, since true is its default and
-//  its
+//  - parallel_tool_calls (with tools): OpenAI is told only `false`, as true is its default and its
 //    o-series models refuse the member; the others are always told: llama-server's default is
 //    false, vLLM reads it, Ollama ignores it;
 //  - a forced function: OpenAI gets the tool_choice that names it. To the others that tool alone is

@@ -69,8 +69,7 @@ Finish finish_of(std::string_view reason, bool has_calls) {
   return has_calls ? Finish::kToolCalls : Finish::kStop;
 }
 
-/// Letters and digits from the end of a response id, so that made call ids differ between
-/// responses.
+/// Letters and digits from the end of a response id: makes call ids differ between responses.
 std::string id_tail(std::string_view response_id) {
   std::string tail;
   for (auto c = response_id.rbegin(); c != response_id.rend() && tail.size() < 16; ++c)
@@ -186,8 +185,7 @@ ChatStream::Step ChatStream::on_tool_call(const json::object& piece, std::size_t
 }
 
 /// The call that this piece belongs to. A new one begins with a new index; where a server numbers
-/// all its calls alike or not at all, with another id or, without ids, with a name after a finished
-/// one.
+/// all its calls alike or not at all, with another id; without ids, with another name.
 std::expected<OutputItem*, ModelFailure> ChatStream::call_of(const json::object& piece,
                                                              std::size_t position) {
   const json::value* given = find(piece, "index");

@@ -158,8 +158,7 @@ UpstreamError read_error(const json::value& value) {
   return error;
 }
 
-/// The most telling of the error's parts decides: its code, its type, its sentence, then the
-/// status.
+/// The most telling part decides: the error's code, its type, its sentence, then the status.
 Verdict judge(const UpstreamError& error, int status) {
   auto by_code = verdict_of_word(error.code);
   auto by_type = verdict_of_word(error.type);

@@ -3,13 +3,10 @@
 // The server keeps nothing, so the whole conversation is sent every time. Items that came from this
 // kind of provider go back as the bytes that came; all others are rebuilt without ids. Two rules of
 // the API for stateless use (its guide on reasoning, and the errors it gives):
-//  - a reasoning item is understood only by its encrypted_content (or, on servers with open models,
-//  by
-//    its content); one with neither is an id that the server cannot look up, and is left out;
-//  - a message or call whose reasoning item is left out must not carry its id ("was provided
-//  without
-//    its required 'reasoning' item"), so in such a run of items the ids are cut out of the raw
-//    bytes.
+//  - a reasoning item is understood by its encrypted_content (or by its content, on servers with
+//    open models); one with neither is an id that the server cannot look up, and is left out;
+//  - a message or call must not carry its id where its reasoning item is left out (the API answers
+//    "was provided without its required 'reasoning' item"): the ids of such a run are cut out.
 // A pure function: equal conversations give equal bytes.
 #pragma once
 

@@ -1,5 +1,4 @@
-// What the scripted model answers without a script: enough to see a session work with no key at
-// all.
+// What the scripted model answers without a script: enough to see a session work without a key.
 //
 // It says in every text that it is a scripted demo model; repeats what the user said; tells what
 // the user said first when asked; calls an offered tool when the user writes `call <tool> {json}`,

@@ -1,5 +1,4 @@
-// One call to a provider over HTTP: sends the request, feeds the answer to a decoder, maps
-// failures.
+// One call to a provider over HTTP: sends the request, feeds a decoder, maps failures.
 //
 // What every HTTP provider shares. It never retries. A cancel aborts whichever phase the call is
 // in, closes the connection, and the call returns "cancelled". Runs on the loop of the client.
