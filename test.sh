@@ -13,9 +13,8 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 
 # One line adds a stage: name, minutes, "long" or "-", its runner, what it shows. A stage whose runner
-# does not exist is not listed. A .sh runner reports as scripts/stages/common.sh says. A .py runner is a
-# system test: it finds the release binary in PERDURE_BIN, must keep what it writes below TMPDIR, and
-# closes with "N passed, N failed, N skipped".
+# does not exist is not listed. A .sh runner reports as scripts/stages/common.sh says, a .py runner is a
+# system test as scripts/stages/system.sh says.
 stages() {
   cat <<'END'
 format      1  -     scripts/stages/format.sh       C++ is laid out as .clang-format says
@@ -110,7 +109,7 @@ run_stage() { # name minutes runner
   say "== $name"
   export PERDURE_RESULTS=$results
   if [[ $runner == *.py ]]; then
-    bash -c 'source scripts/stages/common.sh; build_server; hide_the_user; counted python3 "$1"' "$name" "$runner" </dev/null &
+    bash scripts/stages/system.sh "$runner" </dev/null &
   else
     bash "$runner" </dev/null &
   fi

@@ -48,6 +48,7 @@ build() {
 build_server() {
   build release perdure
   export PERDURE_BIN=$PWD/build/release/perdure
+  export PERDURE_BINARY=$PERDURE_BIN
 }
 
 # From here on nothing of the user's configuration and keys is seen, and nothing of ours is left there.
@@ -55,7 +56,7 @@ hide_the_user() {
   local name
   while IFS='=' read -r name _; do
     case $name in
-      PERDURE_BIN | PERDURE_RESULTS | PERDURE_LONG | PERDURE_TEST_RUN | PERDURE_SHM) ;;
+      PERDURE_BIN | PERDURE_BINARY | PERDURE_RESULTS | PERDURE_LONG | PERDURE_TEST_RUN | PERDURE_SHM) ;;
       PERDURE_* | OPENAI_* | AWS_* | ANTHROPIC_* | [hH][tT][tT][pP]_[pP][rR][oO][xX][yY] | \
         [hH][tT][tT][pP][sS]_[pP][rR][oO][xX][yY] | [aA][lL][lL]_[pP][rR][oO][xX][yY]) unset "$name" ;;
     esac
