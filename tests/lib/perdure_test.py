@@ -39,6 +39,7 @@ class Server:
         self.log = open(os.path.join(directory, "server.log"), "ab")
         self.process = None
         self.port = 0
+        self.command = "dev"
 
     def start(self, environment=None, wait=True):
         """Starts it; with `wait` returns when it is ready. ServerDied if it dies before."""
@@ -53,7 +54,7 @@ class Server:
             **(environment or {}),
         }
         self.process = subprocess.Popen(
-            [self.binary, "dev", "--config", self.config, "--data-dir", self.data,
+            [self.binary, self.command, "--config", self.config, "--data-dir", self.data,
              *(self.arguments or ["--listen", "127.0.0.1:0"])],
             env=variables, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )

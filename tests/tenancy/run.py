@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Tenancy: for every route the server says it has, another project sees nothing.
+
+Two projects with a key each. Everything a project can own is made in alpha; then each route of
+/openapi.json is called with beta's key and alpha's ids. Whatever names a thing of alpha's must be a
+404 that looks exactly like the one for a thing that never was; whatever lists must not mention any.
+A route this test has no rule for fails it: a new door must say here how it keeps projects apart.
+
+    run.py --binary perdure
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from perdure_test import LOOK, Model, Scratch, Server, message  # noqa: E402
+
+# Routes that belong to nobody, or to the operator alone.
+SHARED = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/models", "/openai/v1/models",
+          "/v1/models/{model}", "/openai/v1/models/{model}"}
+OPERATOR = ("/api/keys", "/api/projects")
+
+
+class Tenancy:
+    def __init__(self, server, environment):
+        self.server = server
+        self.environment = environment
+        self.passed = self.failed = 0
+        self.keys = {project: self.create_key(project) for project in ("alpha", "beta")}
+
+    def create_key(self, project):
+        result = subprocess.run(
+            [self.server.binary, "keys", "create", "--project", project, "--name", "test", "--json",
+             "--data-dir", self.server.data],
+            env=self.environment, capture_output=True, text=True, check=True,
+        )
+        return json.loads(result.stdout)["key"]
+
+    def call(self, project, method, path, body=None, key=None):
+        headers = {"Authorization": f"Bearer {self.keys[project]}"}
+        if key:
+            headers["Idempotency-Key"] = key
+        return self.server.request(method, path, body, headers)
+
+    def check(self, name, good, detail=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name} {detail}")
+
+    def make_alpha(self):
+        """Everything a project can own; returns the ids by the parameter that takes them."""
+        status, _, session = self.call("alpha", "POST", "/v1/agents/sessions", {
+            "agent": {"model": "test", "tools": [LOOK]},
+            "environment": {"type": "none"}, "input": "a secret: heron", "metadata": {"mark": "heron"},
+        }, "shared-key")
+        assert status == 201, session
+        sid = session["id"]
+        while self.call("alpha", "GET", f"/v1/agents/sessions/{sid}")[2]["status"] != "idle":
+            pass
+        turns = self.call("alpha", "GET", f"/v1/agents/sessions/{sid}/turns")[2]["data"]
+        items = self.call("alpha", "GET", f"/v1/agents/sessions/{sid}/items")[2]["data"]
+        self.secrets = [sid, turns[0]["id"], items[0]["id"], "heron"]
+        return {"session_id": sid, "turn_id": turns[0]["id"]}
+
+    def bodies(self, path, ids):
+        if path.endswith("/events"):
+            return {"events": [message("I am beta")]}
+        return {"agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}
+
+    def route(self, method, path, ids):
+        name = f"{method} {path}"
+        if path in SHARED:
+            return
+        if path.startswith(OPERATOR):
+            status, _, body = self.call("beta", method, re.sub(r"\{.*?\}", "key_x", path),
+                                        {} if method == "POST" else None)
+            self.check(name, status == 403, f"{status} {body}: keys and projects are the operator's")
+            return
+        parameters = re.findall(r"\{(\w+)\}", path)
+        if any(parameter not in ids for parameter in parameters):
+            self.check(name, False, f"no rule for {parameters}: add one")
+            return
+        body = self.bodies(path, ids) if method == "POST" else None
+        never = {parameter: ids[parameter][:-4] + "0000" for parameter in parameters}
+        status, text = self.answer(method, path, ids, body)
+        if parameters:
+            self.check(name, status == 404, f"answered {status} {text}")
+            other = self.answer(method, path, never, body)
+            self.check(name + " (indistinguishable)", (status, text) == other, f"{text} and {other}")
+        leaks = [secret for secret in self.secrets if secret in text]
+        self.check(name + " (no leak)", not leaks, f"mentions {leaks}")
+
+    def answer(self, method, path, ids, body):
+        """Beta's answer, with the ids it asked for taken out: repeating those tells nothing."""
+        for parameter, value in ids.items():
+            path = path.replace("{" + parameter + "}", value)
+        status, _, answer = self.call("beta", method, path, body)
+        text = json.dumps(answer) if not isinstance(answer, bytes) else answer.decode()
+        for value in ids.values():
+            text = text.replace(value, "…")
+        return status, text
+
+    def run(self):
+        ids = self.make_alpha()
+        before = self.snapshot(ids)
+        paths = self.server.request("GET", "/openapi.json")[2]["paths"]
+        routes = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+        for method, path in routes:
+            self.route(method, path, ids)
+        # The same idempotency key is another one in another project.
+        status, _, mine = self.call("beta", "POST", "/v1/agents/sessions", {
+            "agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}, "shared-key")
+        self.check("idempotency keys", status == 201 and mine["id"] != ids["session_id"], mine)
+        # An event id of alpha's names nothing in beta's session.
+        status = self.call("beta", "GET", f"/v1/agents/sessions/{mine['id']}/events?starting_after="
+                           f"evt_{ids['session_id'][5:17]}000000010000")[0]
+        self.check("event ids", status == 400, status)
+        status, _, text = self.server.request("GET", "/metrics")
+        if isinstance(text, bytes):
+            leaks = [secret for secret in self.secrets if secret.encode() in text]
+            self.check("metrics", not leaks, leaks)
+        self.check("alpha unchanged", self.snapshot(ids) == before)
+        for bad in ("", "pdk_x", self.keys["alpha"][:-1], self.keys["alpha"] + "x"):
+            status = self.server.request("GET", "/v1/agents/sessions", None,
+                                         {"Authorization": f"Bearer {bad}"})[0]
+            self.check(f"a key that is none ({len(bad)} characters)", status == 401, status)
+        print(f"{len(routes)} routes")
+
+    def snapshot(self, ids):
+        sid = ids["session_id"]
+        return [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
+                for part in ("", "/items", "/turns")]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    options = parser.parse_args()
+    with Scratch() as directory:
+        model = Model()
+        server = Server(os.path.realpath(options.binary), directory, model.config())
+        server.command = "serve"
+        try:
+            server.start()
+            tenancy = Tenancy(server, {"PATH": os.environ["PATH"], "HOME": directory})
+            tenancy.run()
+            server.stop()
+        finally:
+            server.close()
+            model.close()
+    print(f"{tenancy.passed} passed, {tenancy.failed} failed")
+    return 1 if tenancy.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
