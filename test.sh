@@ -25,11 +25,11 @@ build       12 -     scripts/stages/build.sh        the server and the tests com
 unit        3  -     scripts/stages/unit.sh         unit tests, under ASan and UBSan
 conformance 1  -     scripts/stages/conformance.sh  the doors answer as tests/conformance says
 e2e         2  -     scripts/stages/e2e.sh          the official SDKs and the command line, against the server
-gate        2  -     tests/gate/run.py              nothing leaves before it is on disk
-crash       5  -     tests/crash/run.py             kill -9 after every append; nothing is lost or repeated
+gate        1  -     scripts/stages/gate.sh         nothing leaves before it is on disk
+crash       3  -     scripts/stages/crash.sh        killed at every write and at random; nothing is lost or repeated
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost
-tenancy     1  -     tests/tenancy/run.py           no project sees another, on any route
-teeth       4  -     tests/teeth/run.py             planted bugs are caught
+tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route
+teeth       4  -     scripts/stages/teeth.sh        planted bugs are caught
 fuzz        5  -     scripts/stages/fuzz.sh         parsers under libFuzzer, a moment each
 tsan        12 long  scripts/stages/tsan.sh         unit tests under ThreadSanitizer
 tidy        20 long  scripts/stages/tidy.sh         clang-tidy over everything

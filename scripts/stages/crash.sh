@@ -1,0 +1,15 @@
+# Killed, and without power, at every write and sync of a scenario; and killed at random under load.
+# shellcheck source=scripts/stages/common.sh
+source scripts/stages/common.sh
+
+build_server
+build release power_loss_shim
+hide_the_user
+sweep=(--binary "$PERDURE_BIN" --shim build/release/tests/power_loss/power_loss_shim.so)
+if [[ -n ${PERDURE_LONG:-} ]]; then
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --seeds 3 || true
+  counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 300
+else
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --seconds 60 || true
+  counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20
+fi

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Do the tests have teeth? Each planted bug must be caught, by the test named here.
+
+A build with PERDURE_PLANTED_BUGS misbehaves in one way when the environment variable PERDURE_BUG
+names it (src/base/planted_bug.h). For each bug the named test is run twice: without it, where it must
+pass, and with it, where it must fail. A bug that nothing catches is a hole in the tests; a test that
+fails without the bug proves nothing.
+
+    run.py --build build/asan --shims build/release [BUG…]
+"""
+
+import argparse
+import collections
+import glob
+import os
+import subprocess
+import sys
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+Bug = collections.namedtuple("Bug", "name what test command")
+
+
+def bugs(build, shims):
+    def program(name):
+        found = glob.glob(f"{build}/**/{name}", recursive=True)
+        return found[0] if found else name
+
+    def shim(name):
+        found = glob.glob(f"{shims}/**/{name}", recursive=True)
+        return found[0] if found else name
+
+    python = sys.executable
+    return [
+        Bug("ack-before-commit", "an append is acknowledged before it is on disk",
+            "tests/gate/run.py (the output gate)",
+            [python, f"{ROOT}/tests/gate/run.py", "--binary", f"{build}/perdure",
+             "--shim", shim("gate_shim.so")]),
+        Bug("skip-epoch-check", "a writer that lost its session may still write",
+            "journal_test *Epoch*",
+            [program("journal_test"), "--gtest_filter=*Epoch*:*Fence*:*Older*"]),
+        Bug("weak-sync", "commits are not flushed",
+            "tests/power_loss/sweep.py (power lost at every write)",
+            [python, f"{ROOT}/tests/power_loss/sweep.py", "--shim", shim("power_loss_shim.so"),
+             "--writer", shim("journal_writer"), "--seconds", "20", "--modes", "power"]),
+        Bug("repeat-opaque", "an opaque effect is repeated after a crash",
+            "engine_test AnOpaqueEffectIsNeverRepeated",
+            [program("engine_test"), "--gtest_filter=*AnOpaqueEffectIsNeverRepeated*"]),
+        Bug("lost-timer", "a durable timer is not stored",
+            "engine_test AFailedModelCallIsRetriedByADurableTimer",
+            [program("engine_test"), "--gtest_filter=*AFailedModelCallIsRetriedByADurableTimer*"]),
+    ]
+
+
+def run(bug, planted):
+    environment = dict(os.environ, ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0")
+    environment.pop("PERDURE_BUG", None)
+    command = list(bug.command)
+    if planted:
+        environment["PERDURE_BUG"] = bug.name
+        if bug.name == "weak-sync":  # the writer with the bugs compiled in
+            command = [part.replace("journal_writer", "journal_writer_planted")
+                       if part.endswith("/journal_writer") else part for part in command]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False,
+                            timeout=600)
+    return result.returncode == 0, result.stdout + result.stderr
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True, help="a build with the planted bugs")
+    parser.add_argument("--shims", required=True, help="a build without sanitizers, for the shims")
+    parser.add_argument("only", nargs="*")
+    options = parser.parse_args()
+    passed = failed = 0
+    for bug in bugs(os.path.realpath(options.build), os.path.realpath(options.shims)):
+        if options.only and bug.name not in options.only:
+            continue
+        clean, output = run(bug, planted=False)
+        if clean:
+            caught, output = run(bug, planted=True)
+            caught = not caught
+        good = clean and caught
+        verdict = "caught by" if good else "NOT caught by" if clean else "fails without the bug:"
+        print(f"{'ok    ' if good else 'FAILED'} {bug.name} ({bug.what}): {verdict} {bug.test}", flush=True)
+        if not good:
+            print("\n".join(output.splitlines()[-30:]))
+        passed, failed = passed + good, failed + (not good)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
