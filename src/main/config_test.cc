@@ -122,6 +122,7 @@ context_window = 400000
 [[model]]
 name = "small"
 provider = "fake"
+require_tool = true
 )",
         "other.toml");
   flags_.config = "other.toml";
@@ -138,6 +139,7 @@ provider = "fake"
   EXPECT_EQ(config.models[0].upstream, "gpt-5");
   EXPECT_EQ(config.models[0].context_window, 400000);
   EXPECT_EQ(config.models[1].upstream, "small");
+  EXPECT_TRUE(config.models[1].require_tool);
 }
 
 TEST_F(ConfigTest, ANamedFileMustExistAndTheDefaultOneNeedNot) {
@@ -216,6 +218,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "perdure.toml:3: [[model]] provider 'x' is not the name of a [[provider]]"},
         Mistake{"TypeInAModel", "[[model]]\nname='m'\nprovider='x'\ncontext_window='big'\n",
                 "perdure.toml:4: [[model]] context_window must be a whole number, not a string"},
+        Mistake{"WordForABoolean",
+                "[[model]]\nname='m'\nprovider='x'\nrequire_tool='yes'\n",
+                "perdure.toml:4: [[model]] require_tool must be true or false, not a string"},
         Mistake{"OwnAddress",
                 "[[provider]]\nname='x'\nkind='openai-chat'\nbase_url='http://localhost:8787/v1'",
                 "The provider 'x' at http://localhost:8787/v1 is this server itself: every model "

@@ -128,7 +128,8 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
     entries.push_back({.name = std::move(model.name),
                        .provider = std::move(model.provider),
                        .upstream = std::move(model.upstream),
-                       .context_window = model.context_window});
+                       .context_window = model.context_window,
+                       .require_tool = model.require_tool});
   }
   CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries)));
   result.catalog = std::move(catalog);

@@ -118,6 +118,14 @@ std::optional<std::int64_t> TomlSection::integer(std::string_view key) {
   return std::nullopt;
 }
 
+std::optional<bool> TomlSection::boolean(std::string_view key) {
+  const toml::node* node = node_->find(key);
+  if (!node) return std::nullopt;
+  if (const auto* value = node->as_boolean()) return value->get();
+  node_->wrong_type(key, *node, "true or false");
+  return std::nullopt;
+}
+
 std::vector<std::string> TomlSection::texts(std::string_view key) {
   const toml::node* node = node_->find(key);
   if (!node) return {};

@@ -30,6 +30,7 @@ class TomlSection {
 
   std::optional<std::string> text(std::string_view key);
   std::optional<std::int64_t> integer(std::string_view key);
+  std::optional<bool> boolean(std::string_view key);
   std::vector<std::string> texts(std::string_view key);  ///< empty if absent
   /// [key]; an empty section if absent.
   TomlSection section(std::string_view key);
