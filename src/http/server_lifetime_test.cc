@@ -108,6 +108,22 @@ TEST(ServerLifetimeTest, AClientThatDoesNotReadIsCutOff) {
   EXPECT_TRUE(server.turn_until([&] { return server.server().connections() == 0; }));
 }
 
+TEST(ServerLifetimeTest, ARefusedClientCanFinishSendingAndReadTheAnswer) {
+  ServerSettings settings = TestServer::quick();
+  settings.linger_ms = 60'000;
+  TestServer server(settings);
+  server.add("POST", "/", echo, 100);
+  RawClient client(server);
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\nfirst part");
+  EXPECT_THAT(client.read_to_end(), StartsWith("HTTP/1.1 413 "));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(client.can_send(std::string(1000, 'x'))) << "a reset could overtake the answer";
+    server.turn();
+  }
+  client.close();
+  EXPECT_TRUE(server.turn_until([&] { return server.server().connections() == 0; }));
+}
+
 // --- Limits and the end ----------------------------------------------------------------------
 
 TEST(ServerLifetimeTest, ConnectionsOverTheLimitAreTurnedAway) {

@@ -51,6 +51,10 @@ void RawClient::send(std::string_view text) {
   }
 }
 
+bool RawClient::can_send(std::string_view text) {
+  return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+}
+
 void RawClient::send_byte_by_byte(std::string_view text) {
   for (char c : text) {
     send(std::string_view(&c, 1));

@@ -39,6 +39,8 @@ class RawClient {
   RawClient(const RawClient&) = delete;
 
   void send(std::string_view text);
+  /// False if the connection has been reset.
+  bool can_send(std::string_view text);
   /// Turning the loop after every byte.
   void send_byte_by_byte(std::string_view text);
   /// The next whole answer; a failure of the test if none comes. `head`: it has no body.
