@@ -13,8 +13,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 
 # One line adds a stage: name, minutes, "long" or "-", its runner, what it shows. A stage whose runner
-# does not exist is not listed. A .sh runner reports as scripts/stages/common.sh says, a .py runner is a
-# system test as scripts/stages/system.sh says.
+# does not exist is not listed. A runner reports its counts as scripts/stages/common.sh says.
 stages() {
   cat <<'END'
 format      1  -     scripts/stages/format.sh       C++ is laid out as .clang-format says
@@ -108,11 +107,7 @@ run_stage() { # name minutes runner
   [[ -z $long ]] || limit=$((limit * 8))
   say "== $name"
   export PERDURE_RESULTS=$results
-  if [[ $runner == *.py ]]; then
-    bash scripts/stages/system.sh "$runner" </dev/null &
-  else
-    bash "$runner" </dev/null &
-  fi
+  bash "$runner" </dev/null &
   stage_group=$!
   sleep "$limit" &
   watchdog=$!
@@ -121,9 +116,9 @@ run_stage() { # name minutes runner
     say "FAILED $name: not done after $((limit / 60)) minutes; ended"
     status=1
   fi
+  disown -a # what is ended here needs no word from the shell
   end_group "$stage_group"
   end_group "$watchdog"
-  wait 2>/dev/null || true
   stage_group=
   watchdog=
 
