@@ -78,14 +78,10 @@ end_group() { # pgid
 # their environment.
 leftovers() {
   local file pid
-  for file in /proc/[0-9]*/environ; do
+  while read -r file; do
     pid=${file#/proc/}
-    pid=${pid%/environ}
-    if [[ $pid != "$$" && $pid != "$BASHPID" ]] &&
-      env -u PERDURE_TEST_RUN grep -qzxF "PERDURE_TEST_RUN=$PERDURE_TEST_RUN" "$file" 2>/dev/null; then
-      printf '%s\n' "$pid"
-    fi
-  done
+    printf '%s\n' "${pid%/environ}"
+  done < <(env -u PERDURE_TEST_RUN grep -lzxF "PERDURE_TEST_RUN=$PERDURE_TEST_RUN" /proc/[0-9]*/environ 2>/dev/null)
 }
 
 end_leftovers() {
@@ -144,6 +140,7 @@ run_stage() { # name minutes runner
 
 clean_up() {
   trap - EXIT
+  disown -a
   [[ -z $stage_group ]] || end_group "$stage_group"
   [[ -z $watchdog ]] || end_group "$watchdog"
   end_leftovers || true
