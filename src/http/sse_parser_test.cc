@@ -110,6 +110,13 @@ TEST(SseParser, HoldsTheLineLimit) {
   EXPECT_EQ(events.size(), 1u);
 }
 
+TEST(SseParser, HoldsTheLineLimitOverManyPieces) {
+  SseParser parser({.max_line = 10});
+  std::vector<SseEvent> events;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(parser.feed("x", events));
+  EXPECT_FALSE(parser.feed("x", events));
+}
+
 TEST(SseParser, HoldsTheEventLimit) {
   SseParser parser({.max_event = 5});
   std::vector<SseEvent> events;
