@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Measures Perdure beside yardsticks in the same run: docs/benchmarks.md says what, and how to read it.
+#
+#   ./bench.sh                    all rows, five rounds each
+#   ./bench.sh ROW…               some of them
+#   ./bench.sh --list             the rows
+#   ./bench.sh --quick            little of everything: to see that it works
+#   ./bench.sh --full dormant     with one million dormant sessions
+#   ./bench.sh --write            renew the tables in docs/benchmarks.md too
+#
+# Builds the release preset; sends nothing but to loopback; results also in build/bench/results.json.
+# Exit status: 0 measured (a missed goal is a figure, not a failure), 1 something broke, 2 wrong usage.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+
+case " $* " in
+  *' --list '* | *' --help '* | *' -h '*) exec python3 bench/run.py "$@" ;;
+esac
+
+scripts/setup.sh build node
+# shellcheck source=/dev/null
+source <(scripts/setup.sh --environment)
+cmake --preset release -DPERDURE_TESTS=OFF >/dev/null
+nice -n 5 cmake --build --preset release --target perdure perdure_bench
+exec python3 bench/run.py "$@"
