@@ -62,6 +62,23 @@ Result<std::optional<Place>> read_cursor(const http::Request& request, const Ses
   return place;
 }
 
+// The answers to what changed something. Each takes the proof that the change is durable, so one
+// that is given too early does not compile.
+
+http::Response created_answer(const journal::Committed&, const engine::SessionView& session) {
+  return http::json_response(201, session_json(session));
+}
+
+http::Response accepted_answer(const journal::Committed&) {
+  http::Response accepted;
+  accepted.status = 202;
+  return accepted;
+}
+
+http::Response deleted_answer(const journal::Committed&, std::string_view id) {
+  return http::json_response(200, deleted_session_json(id));
+}
+
 bool has_pairs(const engine::SessionView& session,
                const std::map<std::string, std::string>& wanted) {
   for (const auto& [key, value] : wanted) {
@@ -160,7 +177,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
                    "Idempotency-Key");
   if (!created) co_return std::unexpected(std::move(created).error());
   if (stream) co_return co_await creation_stream(created->session->key, create.obfuscation);
-  co_return http::json_response(201, session_json(*created->session));
+  co_return created_answer(created->receipt, *created->session);
 }
 
 Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
@@ -236,8 +253,8 @@ Task<AgentsApi::Answer> AgentsApi::get_session(http::Request request) {
 Task<AgentsApi::Answer> AgentsApi::delete_session(http::Request request) {
   CO_TRY(key, session_key(caller_of_(request), request));
   std::string id = key.session.value;
-  CO_TRY_VOID(co_await engine_.delete_session(std::move(key)));
-  co_return http::json_response(200, deleted_session_json(id));
+  CO_TRY(receipt, co_await engine_.delete_session(std::move(key)));
+  co_return deleted_answer(receipt, id);
 }
 
 // ---- events -----------------------------------------------------------------------------------
@@ -252,12 +269,14 @@ Task<AgentsApi::Answer> AgentsApi::send_events(http::Request request) {
   CO_TRY(ticket,
          co_await take_ticket(caller, idempotency,
                               fmt::format("{}/{}/events", kCreateRoute, session.value), body));
-  http::Response accepted;
-  accepted.status = 202;
-  if (ticket.answered()) co_return accepted;
-  CO_TRY_VOID(
-      co_await engine_.submit(std::move(key), std::move(inputs), ticket.record(202, {}, session)));
-  co_return accepted;
+  if (ticket.answered()) {  // found in the store, so it is durable
+    http::Response again;
+    again.status = ticket.answered()->status;
+    co_return again;
+  }
+  CO_TRY(receipt, co_await engine_.submit(std::move(key), std::move(inputs),
+                                          ticket.record(202, {}, session)));
+  co_return accepted_answer(receipt);
 }
 
 Task<AgentsApi::Answer> AgentsApi::stream_events(http::Request request) {
