@@ -67,7 +67,7 @@ Nothing was changed. If you do not need them, remove them yourself and run this 
 
 install_packages() {
   local missing=()
-  mapfile -t missing < <(missing_of "$@")
+  mapfile -t missing < <(missing_of "$@" | sort -u)
   ((${#missing[@]} > 0)) || return 0
   command -v apt-get >/dev/null ||
     fail 1 "there is no apt-get here; please install what these Debian packages have: ${missing[*]}"
