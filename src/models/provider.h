@@ -43,6 +43,7 @@ struct ModelRequest {
   std::string cache_key;  ///< the session: providers route equal keys to the same cache
 };
 
+/// kLength: the answer ends in its middle, and the arguments of its last function call may, too.
 enum class Finish { kStop, kToolCalls, kLength, kContentFilter };
 
 struct ModelOutput {
