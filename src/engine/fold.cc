@@ -52,6 +52,9 @@ class Step {
   void emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index);
   void emit_finished_message(const ItemView& item, const FinishedItem& finished,
                              std::uint64_t call, std::uint32_t output_index);
+  /// A call begins for those who watch. One that is refused before anybody runs it never does: a
+  /// client that saw it appear would run it. It is only shown as done, with what was said to it.
+  void emit_call_added(const OpenCall& call);
   /// The output of a call: the item, and the end of the call's own item.
   void emit_output(const OpenCall& call, ItemView output);
 
@@ -308,14 +311,12 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   std::vector<OpenCall> rest;
   bool waits = false;
   for (OpenCall& call : turn.undecided) {
-    emit_item(EventType::kItemAdded,
-              view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kInProgress),
-              call.output_index);
     bool client_runs_it =
         std::any_of(state_.agent->functions.begin(), state_.agent->functions.end(),
                     [&](const FunctionConfig& f) { return f.name == call.name; }) &&
         check_strict_json(call.arguments, {.exact_numbers = true}).has_value();
     if (client_runs_it) {
+      emit_call_added(call);
       turn.pending.push_back(std::move(call));
       waits = true;
     } else {
@@ -373,6 +374,7 @@ Result<void> Step::on(const EffectStartedBody& body) {
   if (!call)
     return fail(ErrorCode::kInternal,
                 "entry " + std::to_string(entry_.seq) + " starts a call that was not asked for");
+  emit_call_added(*call);
   turn.effects.push_back({entry_.seq, std::move(*call), body.repeat_class, body.key});
   return {};
 }
@@ -508,6 +510,12 @@ void Step::emit_finished_message(const ItemView& item, const FinishedItem& finis
     emit(std::move(event));
   }
   emit_item(EventType::kItemDone, item, output_index);
+}
+
+void Step::emit_call_added(const OpenCall& call) {
+  emit_item(EventType::kItemAdded,
+            view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kInProgress),
+            call.output_index);
 }
 
 void Step::emit_output(const OpenCall& call, ItemView output) {
