@@ -34,6 +34,21 @@ void make_call_ids_unique(const SessionId& session, std::uint64_t call_seq,
   }
 }
 
+/// For models that cannot decide on tools themselves: the tool that the user's last message names, if
+/// that message is the last item, and otherwise none.
+std::string named_tool(const models::ModelRequest& request) {
+  if (request.tools.empty()) return {};
+  const auto* message = request.context.empty()
+                            ? nullptr
+                            : std::get_if<models::UserMessage>(&request.context.back());
+  for (const models::FunctionTool& tool : request.tools)
+    if (message && std::ranges::any_of(message->texts, [&](const std::string& text) {
+          return text.find(tool.name) != std::string::npos;
+        }))
+      return tool.name;
+  return "none";
+}
+
 }  // namespace
 
 /// Receives what a provider streams and shows it, volatile, to who listens.
@@ -422,8 +437,7 @@ Task<> SessionActor::run_model_call(std::uint64_t seq, std::string key) {
     models::ModelRequest request = context_.request(state_);
     request.model = resolved->upstream;
     request.idempotency_key = std::move(key);
-    if (resolved->require_tool && !request.tools.empty() && state_.turn->model_calls == 1)
-      request.tool_choice = "required";
+    if (resolved->name_tools) request.tool_choice = named_tool(request);
     std::optional<async::FifoSemaphore::Permit> permit;
     if (running->restarted) permit.emplace(co_await restart_gate(*resolved->provider).acquire());
     CallSink sink(*this, seq, running);

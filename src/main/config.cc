@@ -128,7 +128,7 @@ Result<ModelConfig> read_model(TomlSection& section) {
   model.provider = section.text("provider").value_or("");
   model.upstream = section.text("upstream").value_or(model.name);
   model.context_window = section.integer("context_window").value_or(0);
-  model.require_tool = section.boolean("require_tool").value_or(false);
+  model.name_tools = section.boolean("name_tools").value_or(false);
   TRY_VOID(section.finish());
   if (model.name.empty()) return section.wrong("name", "is missing");
   if (model.provider.empty()) return section.wrong("provider", "is missing");

@@ -47,7 +47,7 @@ struct ModelConfig {
   std::string provider;
   std::string upstream;  ///< empty in the file: the same as name
   std::int64_t context_window = 0;
-  bool require_tool = false;  ///< see models::ModelEntry
+  bool name_tools = false;  ///< see models::ModelEntry
 };
 
 /// What the command line said.

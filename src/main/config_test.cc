@@ -122,7 +122,7 @@ context_window = 400000
 [[model]]
 name = "small"
 provider = "fake"
-require_tool = true
+name_tools = true
 )",
         "other.toml");
   flags_.config = "other.toml";
@@ -139,7 +139,7 @@ require_tool = true
   EXPECT_EQ(config.models[0].upstream, "gpt-5");
   EXPECT_EQ(config.models[0].context_window, 400000);
   EXPECT_EQ(config.models[1].upstream, "small");
-  EXPECT_TRUE(config.models[1].require_tool);
+  EXPECT_TRUE(config.models[1].name_tools);
 }
 
 TEST_F(ConfigTest, ANamedFileMustExistAndTheDefaultOneNeedNot) {
@@ -219,8 +219,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"TypeInAModel", "[[model]]\nname='m'\nprovider='x'\ncontext_window='big'\n",
                 "perdure.toml:4: [[model]] context_window must be a whole number, not a string"},
         Mistake{"WordForABoolean",
-                "[[model]]\nname='m'\nprovider='x'\nrequire_tool='yes'\n",
-                "perdure.toml:4: [[model]] require_tool must be true or false, not a string"},
+                "[[model]]\nname='m'\nprovider='x'\nname_tools='yes'\n",
+                "perdure.toml:4: [[model]] name_tools must be true or false, not a string"},
         Mistake{"OwnAddress",
                 "[[provider]]\nname='x'\nkind='openai-chat'\nbase_url='http://localhost:8787/v1'",
                 "The provider 'x' at http://localhost:8787/v1 is this server itself: every model "

@@ -129,7 +129,7 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
                        .provider = std::move(model.provider),
                        .upstream = std::move(model.upstream),
                        .context_window = model.context_window,
-                       .require_tool = model.require_tool});
+                       .name_tools = model.name_tools});
   }
   CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries)));
   result.catalog = std::move(catalog);

@@ -19,16 +19,16 @@ struct ModelEntry {
   std::string provider;             ///< name of a provider
   std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
-  /// The first call of each turn must call a tool, where tools are offered: for models too small to
-  /// decide that themselves.
-  bool require_tool = false;
+  /// For models too small to decide on tools themselves: a message that names a tool makes the model
+  /// call it, and without such a message it calls none.
+  bool name_tools = false;
 };
 
 struct Resolved {
   Provider* provider = nullptr;
   std::string upstream;
   std::int64_t context_window = 0;
-  bool require_tool = false;
+  bool name_tools = false;
 };
 
 class Catalog {
