@@ -17,7 +17,18 @@ case " $* " in
   *' --list '* | *' --help '* | *' -h '*) exec python3 bench/run.py "$@" ;;
 esac
 
+# Debian's h2o package starts a service when it is installed; its program alone is what we want.
+fetch_h2o() {
+  local directory=build/bench/h2o
+  if command -v h2o >/dev/null || [[ -x $directory/usr/bin/h2o ]]; then return 0; fi
+  rm -rf -- "$directory" && mkdir -p -- "$directory"
+  (cd -- "$directory" && apt-get download -qq h2o && dpkg-deb -x h2o_*.deb . && usr/bin/h2o --version) \
+    >"$directory/log" 2>&1 ||
+    { rm -f -- "$directory/usr/bin/h2o"; echo 'bench: no h2o here; the row reads goes without it' >&2; }
+}
+
 scripts/setup.sh build node
+fetch_h2o
 # shellcheck source=/dev/null
 source <(scripts/setup.sh --environment)
 cmake --preset release -DPERDURE_TESTS=OFF >/dev/null

@@ -1,9 +1,12 @@
 """Processes and numbers of the benchmarks: start, look at, compare. Standard library only."""
 
+import getpass
 import http.client
 import json
 import os
 import platform
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -87,6 +90,53 @@ class Listener:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+class H2o:
+    """h2o on one thread, giving out one file."""
+
+    CONFIG = """num-threads: 1
+user: {user}
+hosts:
+  default:
+    listen: {{host: 127.0.0.1, port: {port}}}
+    paths:
+      /:
+        file.file: {file}
+        file.send-compressed: OFF
+"""
+
+    @staticmethod
+    def program():
+        return shutil.which("h2o") or shutil.which(os.path.join(ROOT, "build", "bench", "h2o", "usr", "bin", "h2o"))
+
+    def __init__(self, directory, file):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        config = os.path.join(directory, "h2o.conf")
+        with open(config, "w", encoding="ascii") as out:
+            out.write(self.CONFIG.format(user=getpass.getuser(), port=self.port, file=file))
+        self.log = open(os.path.join(directory, "h2o.log"), "wb")
+        self.process = subprocess.Popen([self.program(), "--conf", config], stdout=self.log, stderr=self.log)
+        for _ in range(500):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("h2o did not start")
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
 
 
 class Perdure(Server):

@@ -1,6 +1,7 @@
 """The rows of the benchmark. Each function measures one row, `bench.rounds` times, and says against
 what; what the figures mean stands in docs/benchmarks.md."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,7 +11,7 @@ import statistics
 import subprocess
 import time
 
-from measure import Listener, Perdure, cpu_seconds, resident
+from measure import H2o, Listener, Perdure, cpu_seconds, resident
 
 MICRO = 1e6
 TURN_KINDS = (100, 101, 102)  # docs/formats/journal.md: turn created, started, ended
@@ -224,7 +225,9 @@ def reads(bench, measures):
                  "node get": bench.file("node_get", ["/get"]), "node stream": bench.file("node_stream", ["/stream"])}
         node = subprocess.Popen([bench.node, os.path.join(os.path.dirname(__file__), "node_server.mjs"), *files],
                                 stdout=subprocess.PIPE)
-        with Listener(node) as yardstick:
+        with Listener(node) as yardstick, contextlib.ExitStack() as stack:
+            h2o = stack.enter_context(H2o(bench.directory, files[0])) if H2o.program() else None
+
             def cost(target, what, kind):
                 options = {"stop_at": stop} if kind == "stream" else {}
                 before = cpu_seconds(target.pid)
@@ -240,6 +243,10 @@ def reads(bench, measures):
                 measures.add(f"CPU of GET session ({len(body)} B)", ours, "µs")
                 measures.add("Node, the same bytes", theirs, "µs")
                 measures.add("GET session ÷ Node", ours / theirs, "×", 0.5)
+                if h2o:
+                    theirs = cost(h2o, "node get", "get")
+                    measures.add("h2o, the same bytes from a file", theirs, "µs")
+                    measures.add("GET session ÷ h2o", ours / theirs, "×", 1.5)
                 ours, theirs = cost(server, "stream", "stream"), cost(yardstick, "node stream", "stream")
                 events_count = stream.count(b"\n\n")
                 measures.add(f"CPU of a {events_count}-event stream ({len(stream)} B)", ours, "µs")
