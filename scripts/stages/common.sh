@@ -37,7 +37,8 @@ build() {
       "$*" "$preset" "$preset" "$*"
     return 1
   fi
-  if grep -E '\bwarning: ' -A 5 -- "$log"; then
+  # Of a line of ours or of the linker; ninja and the compiler's driver have worries of their own.
+  if grep -E '^[^ ]+:[0-9]+(:[0-9]+)?: warning: |^ld\.lld.*: warning: ' -A 5 -- "$log"; then
     printf 'FAILED: the build of %s warns (see above)\n' "$*"
     return 1
   fi
