@@ -72,6 +72,7 @@ json::object to_json(const FinishedItem& finished) {
     object["call_id"] = item.call_id;
     object["name"] = item.name;
     object["arguments"] = item.arguments;
+    if (finished.client) object["client"] = true;
   } else {
     object["text"] = item.text;
     if (item.refusal) object["refusal"] = true;
@@ -99,6 +100,7 @@ FinishedItem item_from_json(const json::object& object) {
   item.arguments = text_of(object, "arguments");
   item.raw = text_of(object, "raw");
   item.raw_provider = text_of(object, "raw_provider");
+  finished.client = get_bool(object, "client");
   finished.streamed = find(object, "chunks") != nullptr;
   for (const json::value& length : get_array(object, "chunks"))
     finished.chunks.push_back(length.to_number<std::uint32_t>());
@@ -387,9 +389,15 @@ Result<Body> decode(std::string_view text) {
   if (get_int(object, "v") != 1)
     return fail(ErrorCode::kInternal,
                 "a journal entry was written by a newer version of this program");
-  Body body;
-  read(object, body);
-  return body;
+  try {
+    Body body;
+    read(object, body);
+    return body;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {  // a member is not what it was written as
+    return fail(ErrorCode::kInternal, "a journal entry's body has a member of the wrong type");
+  }
 }
 
 template Result<SessionCreatedBody> decode(std::string_view);

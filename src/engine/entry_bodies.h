@@ -58,6 +58,7 @@ struct ModelCallStartedBody {
 
 struct FinishedItem {
   models::OutputItem item;
+  bool client = false;    ///< a function call that the client is asked to run
   bool streamed = false;  ///< deltas were shown while the call ran
   std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
 };

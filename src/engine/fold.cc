@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/raw_json.h"
-
 namespace perdure::engine {
 namespace {
 
@@ -52,9 +50,9 @@ class Step {
   void emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index);
   void emit_finished_message(const ItemView& item, const FinishedItem& finished,
                              std::uint64_t call, std::uint32_t output_index);
-  /// A call begins for those who watch. One that is refused before anybody runs it never does: a
-  /// client that saw it appear would run it. It is only shown as done, with what was said to it.
-  void emit_call_added(const OpenCall& call);
+  /// A call that is refused before anybody runs it is only ever shown as done: a client that saw it
+  /// added would run it.
+  void emit_call(EventType type, const OpenCall& call, ItemStatus status);
   /// The output of a call: the item, and the end of the call's own item.
   void emit_output(const OpenCall& call, ItemView output);
 
@@ -299,42 +297,36 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
         emit_finished_message(views[i], finished, body.call, base + i);
         break;
       case ItemType::kFunctionCall:
-        turn.undecided.push_back({finished.item.call_id, finished.item.name,
-                                  finished.item.arguments, {entry_.seq, i + 1}, base + i});
-        break;  // its item appears with what is decided about it
+        break;  // appears below, behind the text that announces it
       default:
         emit_item(EventType::kItemAdded, views[i], base + i);
         emit_item(EventType::kItemDone, views[i], base + i);
     }
   }
-  // A call whose name is one of the session's functions is the client's: it waits from here on.
-  std::vector<OpenCall> rest;
+  if (body.finish == "length")
+    turn.failure = FailureInfo{"max_output_tokens",
+                               "The model stopped at its limit of output tokens before it had "
+                               "finished its answer."};
+  if (body.finish == "content_filter")
+    turn.failure = FailureInfo{"misalignment_policy_violation",
+                               "The provider's safety systems stopped the answer."};
   bool waits = false;
-  for (OpenCall& call : turn.undecided) {
-    bool client_runs_it =
-        std::any_of(state_.agent->functions.begin(), state_.agent->functions.end(),
-                    [&](const FunctionConfig& f) { return f.name == call.name; }) &&
-        check_strict_json(call.arguments, {.exact_numbers = true}).has_value();
-    if (client_runs_it) {
-      emit_call_added(call);
+  for (std::uint32_t i = 0; i < body.items.size(); ++i) {
+    const models::OutputItem& item = body.items[i].item;
+    if (item.type != models::OutputType::kFunctionCall) continue;
+    OpenCall call{item.call_id, item.name, item.arguments, {entry_.seq, i + 1}, base + i};
+    if (turn.failure) {  // what a broken-off answer asked for may be broken off too
+      emit_call(EventType::kItemDone, call, ItemStatus::kIncomplete);
+    } else if (body.items[i].client) {
+      emit_call(EventType::kItemAdded, call, ItemStatus::kInProgress);
       turn.pending.push_back(std::move(call));
       waits = true;
     } else {
-      rest.push_back(std::move(call));
+      turn.undecided.push_back(std::move(call));
     }
   }
-  turn.undecided = std::move(rest);
   if (waits) emit_session(EventType::kSessionRequiresAction);
-  if (turn.pending.empty() && turn.undecided.empty()) {
-    turn.finished = true;
-    if (body.finish == "length")
-      turn.failure = FailureInfo{"max_output_tokens",
-                                 "The model stopped at its limit of output tokens before it had "
-                                 "finished its answer."};
-    if (body.finish == "content_filter")
-      turn.failure = FailureInfo{"misalignment_policy_violation",
-                                 "The provider's safety systems stopped the answer."};
-  }
+  turn.finished = turn.pending.empty() && turn.undecided.empty();
   return {};
 }
 
@@ -374,7 +366,7 @@ Result<void> Step::on(const EffectStartedBody& body) {
   if (!call)
     return fail(ErrorCode::kInternal,
                 "entry " + std::to_string(entry_.seq) + " starts a call that was not asked for");
-  emit_call_added(*call);
+  emit_call(EventType::kItemAdded, *call, ItemStatus::kInProgress);
   turn.effects.push_back({entry_.seq, std::move(*call), body.repeat_class, body.key});
   return {};
 }
@@ -423,9 +415,7 @@ Result<void> Step::on(const TurnEndedBody& body) {
     return state_.turn_view();
   }();
   for (const OpenCall& call : turn.pending)  // what a cancelled turn no longer waits for
-    emit_item(EventType::kItemDone,
-              view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kIncomplete),
-              call.output_index);
+    emit_call(EventType::kItemDone, call, ItemStatus::kIncomplete);
   view.status = body.status;
   view.completed = entry_.time;
   view.error = body.error;
@@ -495,12 +485,12 @@ void Step::emit_finished_message(const ItemView& item, const FinishedItem& finis
   } else if (options_.replay && options_.events) {
     events_.push_back(message_added(state_, call, output_index));
     events_.push_back(part_added(state_, call, output_index));
-    std::size_t begin = 0;
+    std::string_view rest = finished.item.text;
     std::uint32_t chunk = 0;
     for (std::uint32_t length : finished.chunks) {
-      events_.push_back(text_delta(state_, call, output_index, chunk++,
-                                   finished.item.text.substr(begin, length)));
-      begin += length;
+      std::string_view piece = rest.substr(0, length);
+      rest.remove_prefix(piece.size());
+      events_.push_back(text_delta(state_, call, output_index, chunk++, std::string(piece)));
     }
   }
   for (EventType type : {EventType::kTextDone, EventType::kContentPartDone}) {
@@ -512,17 +502,15 @@ void Step::emit_finished_message(const ItemView& item, const FinishedItem& finis
   emit_item(EventType::kItemDone, item, output_index);
 }
 
-void Step::emit_call_added(const OpenCall& call) {
-  emit_item(EventType::kItemAdded,
-            view_of_call(state_.key.session, state_.turn_id(), call, ItemStatus::kInProgress),
+void Step::emit_call(EventType type, const OpenCall& call, ItemStatus status) {
+  emit_item(type, view_of_call(state_.key.session, state_.turn_id(), call, status),
             call.output_index);
 }
 
 void Step::emit_output(const OpenCall& call, ItemView output) {
   ItemStatus status = output.status;
   emit_item(EventType::kItemAdded, std::move(output), {});
-  emit_item(EventType::kItemDone,
-            view_of_call(state_.key.session, state_.turn_id(), call, status), call.output_index);
+  emit_call(EventType::kItemDone, call, status);
 }
 
 }  // namespace
