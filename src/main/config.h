@@ -37,7 +37,7 @@ struct Address {
 struct ProviderConfig {
   std::string name;
   std::string kind;
-  std::string base_url;     ///< empty: the kind's usual one
+  std::string base_url;     ///< empty only for kind "scripted"
   std::string api_key_env;  ///< empty: no key
   std::string script;       ///< kind "scripted": its file; empty: the demo
 };
