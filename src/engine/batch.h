@@ -26,6 +26,7 @@ class Batch {
   const SessionState& state() const { return state_; }
   UnixMillis now() const { return now_; }
   std::uint64_t next_seq() const { return state_.head + 1; }
+  bool makes_events() const { return options_.events; }
   bool empty() const { return entries_.empty(); }
   const std::vector<journal::Entry>& entries() const { return entries_; }
 

@@ -29,24 +29,20 @@ std::string text_for_model(const FunctionOutputBody& body) {
 
 }  // namespace
 
-async::Task<Result<void>> Context::load(journal::JournalStore& journal, SessionKey key,
-                                        std::uint64_t head) {
-  clear();
-  journal::EntryQuery query{.key = key, .until = head};
+async::Task<Result<void>> Context::read_on(journal::JournalStore& journal, SessionKey key,
+                                           std::uint64_t head) {
+  std::uint64_t after = through_;
+  journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
   query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
                  journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied};
-  while (true) {
-    CO_TRY(entries, co_await journal.read(query));
-    if (entries.empty()) break;
-    for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
-    query.after = entries.back().seq;
-  }
-  loaded_ = true;
+  CO_TRY(entries, co_await journal.read(query));
+  if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
+  for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
+  if (entries.empty()) through_ = head;
   co_return Result<void>{};
 }
 
 Result<void> Context::add(const journal::Entry& entry) {
-  if (entry.seq <= through_) return {};
   through_ = entry.seq;
   switch (entry.kind) {
     case journal::kUserMessage: {

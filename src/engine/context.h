@@ -1,8 +1,10 @@
 // What a model is shown: the conversation in order, as the journal has it.
 //
 // A Context belongs to an actor and is filled from the log when its first model call after waking is
-// due; from then on every applied entry is added. The prefix is stable from call to call, so that
-// providers' prompt caches hit; nothing volatile stands in it. Abandoned attempts leave no trace.
+// due; from then on every applied entry is added. It always is the whole conversation up to the entry
+// `through`, which is how who adds to it knows whether it may. The prefix is stable from call to
+// call, so that providers' prompt caches hit; nothing volatile stands in it. Abandoned attempts leave
+// no trace.
 #pragma once
 
 #include <vector>
@@ -14,16 +16,15 @@ namespace perdure::engine {
 
 class Context {
  public:
-  bool loaded() const { return loaded_; }
+  std::uint64_t through() const { return through_; }
   void clear() {
     items_.clear();
     through_ = 0;
-    loaded_ = false;
   }
-  /// Reads every entry up to `head`.
-  async::Task<Result<void>> load(journal::JournalStore& journal, SessionKey key,
-                                 std::uint64_t head);
-  /// Entries that hold no item are skipped; so is one that is there already.
+  /// Reads some more entries behind `through`, none behind `head`. For one caller at a time.
+  async::Task<Result<void>> read_on(journal::JournalStore& journal, SessionKey key,
+                                    std::uint64_t head);
+  /// The entry must be the next one that may hold an item.
   Result<void> add(const journal::Entry& entry);
 
   /// A complete request: instructions, tools and every item. A function call that never got its
@@ -33,7 +34,6 @@ class Context {
  private:
   std::vector<models::ContextItem> items_;
   std::uint64_t through_ = 0;
-  bool loaded_ = false;
 };
 
 }  // namespace perdure::engine

@@ -7,6 +7,7 @@
 #include "async/signal.h"
 #include "base/log.h"
 #include "engine/limits.h"
+#include "engine/load_session.h"
 #include "engine/queries.h"
 #include "engine/session_actor.h"
 #include "engine/subscription.h"
@@ -16,18 +17,38 @@ namespace {
 
 using ActorPtr = std::shared_ptr<SessionActor>;
 
+/// How often a command looks for the session's actor anew when the one it had died.
+constexpr int kTries = 3;
+/// The timers that one look at the store takes.
+constexpr std::size_t kTimersAtOnce = 64;
+/// The sessions that recovery takes up side by side.
+constexpr std::size_t kRecoveryGroup = 64;
+
 std::unexpected<Error> draining_error() {
   return fail(ErrorCode::kUnavailable, "The server is shutting down; try again shortly.");
+}
+
+std::unexpected<Error> moving_error() {
+  return fail(ErrorCode::kUnavailable, "The session is moving; try again shortly.");
+}
+
+std::vector<SessionKey> keys_of(const std::vector<journal::SessionRow>& rows) {
+  std::vector<SessionKey> keys;
+  for (const journal::SessionRow& row : rows) keys.push_back(row.key);
+  return keys;
 }
 
 class EngineImpl final : public Engine {
  public:
   EngineImpl(EngineParts parts, Settings settings)
-      : core_{.parts = parts, .settings = settings},
+      : shared_core_(std::make_shared<Core>(Core{.parts = parts, .settings = settings})),
         timers_(parts.executor),
         housekeeping_(parts.executor) {
     core_.timers_changed = [this] { timers_.notify(); };
-    core_.forget = [this](const SessionKey& key) { actors_.erase(key); };
+    core_.forget = [this](const SessionActor& actor) {
+      auto found = actors_.find(actor.key());
+      if (found != actors_.end() && found->second.get() == &actor) actors_.erase(found);
+    };
     async::spawn(parts.executor, "timers", run_timers());
     async::spawn(parts.executor, "passivation", run_passivation());
   }
@@ -57,71 +78,105 @@ class EngineImpl final : public Engine {
   /// The session's actor with its state loaded; kNotFound if there is no such session.
   Task<Result<ActorPtr>> awake(SessionKey key);
   Task<Result<std::shared_ptr<const SessionView>>> view_of(SessionKey key);
+
   Task<> run_timers();
+  /// Milliseconds until the next look.
+  Task<std::int64_t> fire_due_timers();
   Task<> run_passivation();
-  Task<> resume_one(journal::SessionRow row, std::shared_ptr<long> running);
+
+  /// A session that once crashed a recovery, or stood beside one that did.
+  struct Suspect {
+    journal::SessionRow row;
+    int recoveries = 0;  ///< begun and not ended well, this one included
+  };
+  Task<> take_up(std::vector<journal::SessionRow> rows);
+  Task<> take_up_together(std::vector<journal::SessionRow> rows);
+  Task<> take_up_one(journal::SessionRow row, std::shared_ptr<long> looking);
+  Task<Result<void>> resume(SessionKey key);
+  Task<> uncount(const std::vector<Suspect>& suspects);
   Task<> quarantine(journal::SessionRow row);
 
-  Core core_;
+  std::shared_ptr<Core> shared_core_;
+  Core& core_ = *shared_core_;
   std::unordered_map<SessionKey, ActorPtr, SessionKeyHash> actors_;
   async::Signal timers_;
   async::Signal housekeeping_;
-  int services_ = 0;  ///< timers and passivation, while they run
 };
 
 Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
   // An actor may die while we wait for it (it was fenced out): the next one reads the store anew.
-  for (int attempt = 0; attempt < 3; ++attempt) {
+  for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
-    auto found = actors_.find(key);
-    ActorPtr actor = found != actors_.end()
-                         ? found->second
-                         : actors_.emplace(key, std::make_shared<SessionActor>(core_, key))
-                               .first->second;
+    ActorPtr& place = actors_[key];
+    if (!place) place = std::make_shared<SessionActor>(core_, key);
+    ActorPtr actor = place;
     actor->touch();
     if (actor->loaded() && !actor->dead()) co_return actor;
     auto loaded = co_await actor->load();
     if (loaded) co_return actor;
     if (loaded.error().code != ErrorCode::kFenced) co_return std::unexpected(loaded.error());
   }
-  co_return fail(ErrorCode::kUnavailable, "The session is moving; try again shortly.");
+  co_return moving_error();
 }
 
 // ---- commands ---------------------------------------------------------------------------------
 
 Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
-  if (core_.draining) co_return draining_error();
+  Busy busy(core_);
   SessionKey key{command.project, command.id ? *command.id : new_session_id(core_.parts.env)};
   if (command.agent.id.empty()) command.agent.id = new_id("agt", core_.parts.env);
-  if (actors_.contains(key))
-    co_return fail(ErrorCode::kConflict, "A session with this id exists.", {}, "exists");
-  auto actor = std::make_shared<SessionActor>(core_, key);
-  actors_.emplace(key, actor);
-  co_return co_await actor->create(std::move(command));
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    if (core_.draining) co_return draining_error();
+    auto found = actors_.find(key);
+    if (found == actors_.end()) {
+      auto actor = std::make_shared<SessionActor>(core_, key);
+      actors_.emplace(key, actor);
+      co_return co_await actor->create(std::move(command));
+    }
+    // Somebody creates it, works with it, or only looks whether it is there.
+    ActorPtr other = found->second;
+    auto loaded = co_await other->load();
+    if (loaded) co_return fail(ErrorCode::kConflict, "A session with this id exists.", {}, "exists");
+    if (loaded.error().retryable()) co_return std::unexpected(loaded.error());
+  }
+  co_return moving_error();
 }
 
 Task<Result<Committed>> EngineImpl::submit(SessionKey key, std::vector<Input> inputs,
                                            Idempotency idempotency) {
+  Busy busy(core_);
   if (inputs.size() > kMaxInputsPerBatch)
     co_return fail(ErrorCode::kTooLarge, "A batch holds at most 64 events.", "events");
-  for (int attempt = 0; attempt < 3; ++attempt) {
+  for (int attempt = 0; attempt < kTries; ++attempt) {
     CO_TRY(actor, co_await awake(key));
     auto receipt = co_await actor->submit(inputs, idempotency);
     if (receipt || receipt.error().code != ErrorCode::kFenced) co_return receipt;
   }
-  co_return fail(ErrorCode::kUnavailable, "The session is moving; try again shortly.");
+  co_return moving_error();
 }
 
 Task<Result<Committed>> EngineImpl::delete_session(SessionKey key) {
-  CO_TRY(row, co_await core_.parts.journal.session(key));
-  if (row.deleted) co_return co_await core_.parts.journal.delete_session(key, row.head);
-  CO_TRY(actor, co_await awake(key));
-  co_return co_await actor->remove();
+  Busy busy(core_);
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY(row, co_await core_.parts.journal.session(key));
+    if (row.deleted) co_return co_await core_.parts.journal.delete_session(key, row.head);
+    Result<Committed> receipt = fail(ErrorCode::kFenced, "");
+    if (auto actor = co_await awake(key))
+      receipt = co_await (*actor)->remove();
+    else
+      receipt = std::unexpected(actor.error());
+    // Not there any more, or moved on: look again at what the store says.
+    bool again = !receipt && (receipt.error().code == ErrorCode::kNotFound ||
+                              receipt.error().code == ErrorCode::kFenced);
+    if (!again) co_return receipt;
+  }
+  co_return moving_error();
 }
 
 // ---- queries ----------------------------------------------------------------------------------
 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey key) {
+  Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return actor->state().view();
 }
@@ -129,13 +184,13 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey key) {
   if (auto found = actors_.find(key); found != actors_.end() && found->second->loaded())
     co_return found->second->state().view();
-  CO_TRY(loaded, co_await core_.parts.journal.load(key));
-  CO_TRY(state, fold(loaded));
-  co_return state.view();
+  CO_TRY(stored, co_await load_session(core_.parts.journal, std::move(key)));
+  co_return stored.state.view();
 }
 
 Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(
     ProjectId project, std::optional<std::string> agent_id, Page page) {
+  Busy busy(core_);
   Listed<std::shared_ptr<const SessionView>> listed;
   journal::SessionQuery query{std::move(project), page.after, page.limit + 1, page.ascending};
   while (true) {
@@ -159,25 +214,29 @@ Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(
 Task<Result<Listed<ItemView>>> EngineImpl::items(SessionKey key,
                                                  std::optional<std::string> turn_id, Page page,
                                                  bool include_incomplete) {
+  Busy busy(core_);
   CO_TRY(actor, co_await awake(key));
   ItemQuery query{std::move(key), std::move(turn_id), std::move(page), include_incomplete};
   co_return co_await list_items(core_.parts.journal, std::move(query));
 }
 
 Task<Result<Listed<TurnView>>> EngineImpl::turns(SessionKey key, Page page) {
+  Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return co_await list_turns(core_.parts.journal, actor->state(), std::move(page));
 }
 
 Task<Result<TurnView>> EngineImpl::turn(SessionKey key, std::string turn_id) {
+  Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return co_await find_turn(core_.parts.journal, actor->state(), std::move(turn_id));
 }
 
 Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key,
                                                                   StreamFrom from) {
+  Busy busy(core_);
   auto awake_it = [this](SessionKey wanted) { return awake(std::move(wanted)); };
-  auto follower = std::make_unique<Follower>(core_, std::move(awake_it), std::move(key), from);
+  auto follower = std::make_unique<Follower>(shared_core_, std::move(awake_it), std::move(key), from);
   CO_TRY_VOID(co_await follower->begin());
   co_return follower;
 }
@@ -185,94 +244,156 @@ Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key
 // ---- services ---------------------------------------------------------------------------------
 
 Task<> EngineImpl::run_timers() {
-  ++services_;
+  Busy busy(core_);
   while (!core_.draining) {
-    auto due = co_await core_.parts.journal.due_timers(core_.parts.env.now(), 64);
-    bool failed = !due;
-    if (due)
-      for (const journal::DueTimer& timer : *due) {
-        if (core_.draining) break;
-        auto actor = co_await awake(timer.key);
-        Result<void> done;
-        if (actor)
-          done = co_await (*actor)->on_timer(timer.timer.id);
-        else
-          done = std::unexpected(actor.error());
-        failed = failed || !done;
-      }
-    std::int64_t pause = failed ? 1000 : 60'000;
-    if (due && due->size() == 64 && !failed) pause = 0;
-    if (!failed)
-      if (auto next = co_await core_.parts.journal.next_timer(); next && *next)
-        pause = std::clamp<std::int64_t>(**next - core_.parts.env.now(), 0, pause);
+    std::int64_t pause = kStoreAgainMs;
+    try {
+      pause = co_await fire_due_timers();
+    } catch (const std::exception& error) {  // one session's trouble must not stop all clocks
+      log::error("looking at the timers failed", {{"what", error.what()}});
+    }
     if (!core_.draining) co_await timers_.wait(pause);
   }
-  --services_;
+}
+
+Task<std::int64_t> EngineImpl::fire_due_timers() {
+  auto due = co_await core_.parts.journal.due_timers(core_.parts.env.now(), kTimersAtOnce);
+  if (!due) co_return kStoreAgainMs;
+  bool failed = false;
+  for (const journal::DueTimer& timer : *due) {
+    auto actor = co_await awake(timer.key);
+    if (core_.draining) co_return 0;
+    Result<void> fired;
+    if (actor)
+      fired = co_await (*actor)->on_timer(timer.timer.id);
+    else
+      fired = std::unexpected(actor.error());
+    failed = failed || !fired;
+  }
+  if (failed) co_return kStoreAgainMs;
+  if (due->size() == kTimersAtOnce) co_return 0;
+  auto next = co_await core_.parts.journal.next_timer();
+  if (!next) co_return kStoreAgainMs;
+  constexpr std::int64_t kLongestPause = 60'000;
+  if (!*next) co_return kLongestPause;
+  co_return std::clamp<std::int64_t>(**next - core_.parts.env.now(), 0, kLongestPause);
 }
 
 Task<> EngineImpl::run_passivation() {
-  ++services_;
+  Busy busy(core_);
   while (!core_.draining) {
     bool crowded = actors_.size() > core_.settings.max_awake;
-    UnixMillis limit =
-        core_.parts.env.now() - (crowded ? 0 : core_.settings.passivate_after_ms);
+    UnixMillis now = core_.parts.env.now();
+    UnixMillis limit = now - (crowded ? 0 : core_.settings.passivate_after_ms);
     std::erase_if(actors_, [&](const auto& entry) {
       const ActorPtr& actor = entry.second;
-      return actor.use_count() == 1 && actor->idle() && actor->last_used() <= limit;
+      bool long_unused = actor->last_used() <= limit || actor->last_used() > now;
+      return actor.use_count() == 1 && actor->idle() && long_unused;
     });
-    co_await housekeeping_.wait(std::min<std::int64_t>(core_.settings.passivate_after_ms, 5000));
+    co_await housekeeping_.wait(
+        std::clamp<std::int64_t>(core_.settings.passivate_after_ms, 1, 5000));
   }
-  --services_;
 }
 
+// ---- recovery ---------------------------------------------------------------------------------
+
 Task<> EngineImpl::recover() {
-  constexpr std::size_t kGroup = 64;
-  auto running = std::make_shared<long>(0);
+  Busy busy(core_);
   std::optional<SessionKey> after;
   std::size_t found = 0;
   while (!core_.draining) {
-    auto rows = co_await core_.parts.journal.open_sessions(after, kGroup);
+    auto rows = co_await core_.parts.journal.open_sessions(after, kRecoveryGroup);
     if (!rows) {
       log::error("recovery cannot read the store", {{"why", rows.error().message}});
-      co_await async::sleep_for(1000);
+      co_await async::sleep_for(kStoreAgainMs);
       continue;
     }
     if (rows->empty()) break;
     found += rows->size();
     after = rows->back().key;
-    std::vector<SessionKey> keys;
-    for (const journal::SessionRow& row : *rows) keys.push_back(row.key);
-    auto counts = co_await core_.parts.journal.begin_recovery(keys);
-    for (std::size_t i = 0; i < rows->size() && !core_.draining; ++i) {
-      if (counts && (*counts)[i] > kMaxRecoveryCrashes) {
-        co_await quarantine((*rows)[i]);
-        continue;
-      }
-      ++*running;
-      async::spawn(core_.parts.executor, "recovery", resume_one((*rows)[i], running));
-    }
-    while (*running > 0) co_await async::sleep_for(1);
-    if (!core_.draining) co_await core_.parts.journal.end_recovery(std::move(keys));
+    co_await take_up(std::move(*rows));
   }
   if (found > 0) log::info("sessions were taken up again", {{"sessions", found}});
 }
 
-Task<> EngineImpl::resume_one(journal::SessionRow row, std::shared_ptr<long> running) {
-  auto actor = co_await awake(row.key);
-  Result<void> resumed;
-  if (actor)
-    resumed = co_await (*actor)->resume();
-  else
-    resumed = std::unexpected(actor.error());
-  if (!resumed && resumed.error().code == ErrorCode::kInternal) {
-    // A log that cannot be folded will not fold the next time either.
-    log::error("a session could not be taken up",
-               {{"session", row.key.session.value}, {"why", resumed.error().message}});
-    co_await quarantine(row);
+/// Sessions are taken up side by side, and a crash counts against all of them. Those that were there
+/// when it happened are suspects: the next time each is taken up alone and counted only then, so in
+/// the end only the guilty one reaches the limit.
+Task<> EngineImpl::take_up(std::vector<journal::SessionRow> rows) {
+  auto counts = co_await core_.parts.journal.begin_recovery(keys_of(rows));
+  std::vector<journal::SessionRow> unsuspected;
+  std::vector<Suspect> suspects;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    int recoveries = counts ? (*counts)[i] : 1;
+    if (recoveries > kMaxRecoveryCrashes)
+      co_await quarantine(std::move(rows[i]));
+    else if (recoveries > 1)
+      suspects.push_back({std::move(rows[i]), recoveries});
+    else
+      unsuspected.push_back(std::move(rows[i]));
   }
-  --*running;
+  co_await uncount(suspects);
+  std::vector<SessionKey> keys = keys_of(unsuspected);
+  co_await take_up_together(std::move(unsuspected));
+  co_await core_.parts.journal.end_recovery(std::move(keys));
+  for (Suspect& suspect : suspects) {
+    if (core_.draining) co_return;
+    std::vector<SessionKey> key{suspect.row.key};
+    co_await core_.parts.journal.begin_recovery(key);
+    co_await take_up_together({std::move(suspect.row)});
+    co_await core_.parts.journal.end_recovery(std::move(key));
+  }
 }
 
+/// Gives back what this start has counted against sessions that it has not taken up yet.
+Task<> EngineImpl::uncount(const std::vector<Suspect>& suspects) {
+  std::vector<SessionKey> keys;
+  for (const Suspect& suspect : suspects) keys.push_back(suspect.row.key);
+  if (keys.empty()) co_return;
+  co_await core_.parts.journal.end_recovery(std::move(keys));
+  for (int count = 1; count < kMaxRecoveryCrashes; ++count) {
+    std::vector<SessionKey> more;
+    for (const Suspect& suspect : suspects)
+      if (suspect.recoveries > count) more.push_back(suspect.row.key);
+    if (!more.empty()) co_await core_.parts.journal.begin_recovery(std::move(more));
+  }
+}
+
+/// Returns when all were looked at.
+Task<> EngineImpl::take_up_together(std::vector<journal::SessionRow> rows) {
+  auto looking = std::make_shared<long>(0);
+  for (journal::SessionRow& row : rows) {
+    if (core_.draining) break;
+    ++*looking;
+    async::spawn(core_.parts.executor, "recovery", take_up_one(std::move(row), looking));
+  }
+  while (*looking > 0) co_await async::sleep_for(1);
+}
+
+Task<> EngineImpl::take_up_one(journal::SessionRow row, std::shared_ptr<long> looking) {
+  Busy busy(core_);
+  std::shared_ptr<void> looked(nullptr, [looking](void*) { --*looking; });
+  while (!core_.draining) {
+    auto resumed = co_await resume(row.key);
+    looked.reset();  // where the store refuses for now, the others need not wait
+    if (resumed) co_return;
+    if (!resumed.error().retryable()) {
+      // Left as it is: a log that cannot be read may be another program's, or come back.
+      ++core_.counters.quarantined;
+      log::error("a session could not be taken up",
+                 {{"session", row.key.session.value}, {"why", resumed.error().message}});
+      co_return;
+    }
+    co_await async::sleep_for(kStoreAgainMs);
+  }
+}
+
+Task<Result<void>> EngineImpl::resume(SessionKey key) {
+  CO_TRY(actor, co_await awake(std::move(key)));
+  co_return co_await actor->resume();
+}
+
+/// Ends a session without looking into it, since that is what crashes.
 Task<> EngineImpl::quarantine(journal::SessionRow row) {
   ++core_.counters.quarantined;
   log::error("a session is quarantined: taking it up failed again and again",
@@ -286,11 +407,19 @@ Task<> EngineImpl::quarantine(journal::SessionRow row) {
        encode(SessionFailedBody{{"internal_error",
                                  "The session could not be recovered after the server stopped and "
                                  "was put aside. Its log is kept."}})});
-  actors_.erase(row.key);
+  append.clear_timers.push_back("retry");
+  if (auto effects = co_await core_.parts.journal.effects(row.key))
+    for (journal::EffectRow& effect : *effects)
+      append.close_effects.push_back(std::move(effect.call_id));
   auto done = co_await core_.parts.journal.append(std::move(append));
   if (!done)
     log::error("a session could not be quarantined",
                {{"session", row.key.session.value}, {"why", done.error().message}});
+  // Who reads or follows it already gets to see what happened.
+  if (auto found = actors_.find(row.key); done && found != actors_.end()) {
+    ActorPtr actor = found->second;
+    actor->abandon();
+  }
 }
 
 Task<> EngineImpl::drain() {
@@ -301,7 +430,7 @@ Task<> EngineImpl::drain() {
   for (auto& [key, actor] : actors_) actors.push_back(actor);
   for (ActorPtr& actor : actors) actor->stop();
   actors.clear();
-  while (core_.effects_running > 0 || services_ > 0) co_await async::sleep_for(5);
+  while (core_.effects_running > 0 || core_.calls_running > 0) co_await async::sleep_for(5);
   actors_.clear();
 }
 

@@ -153,16 +153,19 @@ class Engine {
   virtual Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) = 0;
   virtual Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) = 0;
 
+  /// kInvalidArgument for a place the session has not reached, kRateLimited for too many streams.
   virtual Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key,
                                                                 StreamFrom from) = 0;
 
   /// Wakes every session with unfinished work, paced per provider; returns when all were looked at
-  /// (their state is readable long before). Sessions that crash it three times are quarantined.
+  /// (their state is readable long before). Sessions that crash it three times are quarantined;
+  /// those whose log cannot be read are left alone and answer as failed.
   virtual Task<> recover() = 0;
   /// Looks at the durable timers now: for tests, and after the clock was set.
   virtual void check_timers() = 0;
   /// Ends all subscriptions and cancels running calls without journaling their end: recovery, or
-  /// another node, takes them up. Returns when nothing of the engine runs any more.
+  /// another node, takes them up. What ended well all the same is journaled. Returns when nothing of
+  /// the engine runs any more; subscriptions may outlive it and give nothing.
   virtual Task<> drain() = 0;
 
   virtual Counters counters() const = 0;

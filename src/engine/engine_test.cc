@@ -9,51 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class EngineTest : public testing::TestWithParam<Variant> {
- protected:
-  World world{GetParam()};
-
-  AgentConfig agent_with(std::vector<std::string> functions) {
-    AgentConfig agent;
-    agent.model = "fake-model";
-    for (std::string& name : functions)
-      agent.functions.push_back({std::move(name), "", R"({"type":"object"})"});
-    return agent;
-  }
-
-  std::vector<std::string> texts(const SessionKey& key) {
-    std::vector<std::string> all;
-    for (const ItemView& item : world.items(key))
-      for (const std::string& text : item.texts) all.push_back(text);
-    return all;
-  }
-
-  /// The texts of the context the model was last given, one line an item.
-  std::vector<std::string> last_context() {
-    std::vector<std::string> lines;
-    for (const models::ContextItem& item : world.outside.requests.back().context) {
-      if (auto* user = std::get_if<models::UserMessage>(&item))
-        lines.push_back("user " + user->texts.front());
-      if (auto* output = std::get_if<models::OutputItem>(&item))
-        lines.push_back(output->type == models::OutputType::kFunctionCall
-                            ? "call " + output->call_id
-                            : "assistant " + output->text);
-      if (auto* result = std::get_if<models::FunctionOutput>(&item))
-        lines.push_back("result " + result->output);
-    }
-    return lines;
-  }
-};
-
-INSTANTIATE_TEST_SUITE_P(Stores, EngineTest,
-                         testing::Values(Variant::kMemory, Variant::kSqlite, Variant::kRebuild),
-                         [](const auto& info) -> std::string {
-                           switch (info.param) {
-                             case Variant::kMemory: return "memory";
-                             case Variant::kSqlite: return "sqlite";
-                             default: return "rebuild";
-                           }
-                         });
+INSTANTIATE_TEST_SUITE_P(Stores, EngineTest, all_variants(), variant_name);
 
 TEST_P(EngineTest, APlainTurnEndsIdleWithTheAnswer) {
   world.outside.answers.push_back({.chunks = {"Hel", "lo."}});

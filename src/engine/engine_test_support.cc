@@ -21,8 +21,10 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
       sink.on_text(chunk);
       message.text += chunk;
     }
+    if (answer.text) message.text = *answer.text;
     output.items.push_back(std::move(message));
   }
+  if (answer.throws) throw std::runtime_error("the provider is broken");
   while (answer.hang && !cancel.cancelled()) co_await async::sleep_for(1);
   if (cancel.cancelled())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
@@ -37,7 +39,9 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
 async::Task<tools::ToolResult> CountingTool::run(tools::ToolCall call, async::CancelToken cancel) {
   ++outside_.tool_runs[call.idempotency_key];
   while (outside_.tools_hang && !cancel.cancelled()) co_await async::sleep_for(1);
-  co_return tools::ToolResult{!cancel.cancelled(), "counted"};
+  if (outside_.tools_throw) throw std::runtime_error("the tool is broken");
+  co_return tools::ToolResult{!cancel.cancelled() || outside_.tools_ignore_cancel,
+                              outside_.tool_output};
 }
 
 World::World(Variant variant, Settings settings) : variant_(variant), settings_(settings) {
@@ -50,11 +54,9 @@ World::World(Variant variant, Settings settings) : variant_(variant), settings_(
 }
 
 World::~World() {
-  if (engine) restart(/*recover=*/false);
-  engine.reset();
+  faults = {};
+  stop();
   settle();
-  journal.reset();
-  pool_.reset();
   if (!directory_.empty()) std::filesystem::remove_all(directory_);
 }
 
@@ -71,6 +73,7 @@ void World::open() {
     disk_ = memory->disk();
     journal = std::move(memory);
   }
+  journal = std::make_unique<FaultJournal>(std::move(journal), faults);
   std::vector<std::unique_ptr<models::Provider>> providers;
   providers.push_back(std::make_unique<FakeProvider>(outside));
   catalog_ =
@@ -78,17 +81,26 @@ void World::open() {
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
-  EngineParts parts{env, io.get_executor(), *journal, *catalog_, policy, *tools_};
-  engine = make_engine(parts, settings_);
+  engine = make_engine(parts_over(*journal), settings_);
+}
+
+EngineParts World::parts_over(journal::JournalStore& store) {
+  return {env, io.get_executor(), store, *catalog_, policy, *tools_};
 }
 
 void World::until(std::function<bool()> condition) {
-  // Bounded by work, not by a deadline: a loaded machine may be slow, a loop that has nothing more to
-  // do and no result is a bug.
-  for (int step = 0; step < 2'000'000; ++step) {
+  // Bounded by work and by rest, not by a deadline: a loaded machine may be slow, but a loop that
+  // mostly waits and gives no result is a bug.
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLongestRest = std::chrono::seconds(20);
+  Clock::duration rested{};
+  for (int step = 0; step < 2'000'000 && rested < kLongestRest; ++step) {
     if (condition()) return;
     io.restart();
-    if (io.poll_one() == 0 && io.run_one_for(std::chrono::seconds(20)) == 0) break;
+    if (io.poll_one() > 0) continue;
+    Clock::time_point begin = Clock::now();
+    io.run_one_for(kLongestRest);
+    rested += Clock::now() - begin;
   }
   throw std::runtime_error("the engine came to rest before what the test waits for");
 }
@@ -99,28 +111,29 @@ void World::settle() {
   }
 }
 
+void World::pause(int milliseconds) {
+  run([](int time) -> async::Task<bool> { co_return co_await async::sleep_for(time); }(milliseconds));
+}
+
 void World::restart(bool recover) {
-  bool drained = false;
-  auto drain = [](Engine& old, bool& done) -> async::Task<> {
-    co_await old.drain();
-    done = true;
-  };
-  async::spawn(io.get_executor(), "drain", drain(*engine, drained));
-  until([&] { return drained; });
+  stop();
+  if (recover) start();
+}
+
+void World::stop() {
+  if (!engine) return;
+  finish(begin(ended(engine->drain())));
   settle();
   engine.reset();
   journal.reset();
   pool_.reset();
   outside.tools_hang = false;
-  if (!recover) return;
+}
+
+void World::start(bool recover) {
   open();
-  bool recovered = false;
-  auto take_up = [](Engine& fresh, bool& done) -> async::Task<> {
-    co_await fresh.recover();
-    done = true;
-  };
-  async::spawn(io.get_executor(), "recover", take_up(*engine, recovered));
-  until([&] { return recovered; });
+  if (!recover) return;
+  finish(begin(ended(engine->recover())));
 }
 
 SessionKey World::create(std::string text, AgentConfig agent) {
@@ -185,6 +198,64 @@ std::vector<std::string> World::history(const SessionKey& key) {
     if (std::ranges::none_of(**batch, [](const auto& event) { return event->durable; })) break;
   }
   return lines;
+}
+
+// ---- the fixture ------------------------------------------------------------------------------
+
+AgentConfig EngineTest::agent_with(std::vector<std::string> functions) {
+  AgentConfig agent;
+  agent.model = "fake-model";
+  for (std::string& name : functions)
+    agent.functions.push_back({std::move(name), "", R"({"type":"object"})"});
+  return agent;
+}
+
+std::vector<Input> EngineTest::cancel() {
+  std::vector<Input> inputs;
+  inputs.push_back(InputCancel{});
+  return inputs;
+}
+
+std::vector<std::string> EngineTest::texts(const SessionKey& key) {
+  std::vector<std::string> all;
+  for (const ItemView& item : world.items(key))
+    for (const std::string& text : item.texts) all.push_back(text);
+  return all;
+}
+
+std::vector<std::string> EngineTest::last_context() {
+  std::vector<std::string> lines;
+  for (const models::ContextItem& item : world.outside.requests.back().context) {
+    if (auto* user = std::get_if<models::UserMessage>(&item))
+      lines.push_back("user " + user->texts.front());
+    if (auto* output = std::get_if<models::OutputItem>(&item))
+      lines.push_back(output->type == models::OutputType::kFunctionCall
+                          ? "call " + output->call_id
+                          : "assistant " + output->text);
+    if (auto* result = std::get_if<models::FunctionOutput>(&item))
+      lines.push_back("result " + result->output);
+  }
+  return lines;
+}
+
+std::vector<std::string> EngineTest::durable_ids(Subscription& stream) {
+  std::vector<std::string> ids;
+  while (true) {
+    auto batch = world.run(stream.next());
+    if (!batch || !*batch) return ids;
+    for (const auto& event : **batch)
+      if (event->durable)
+        ids.push_back(std::to_string(static_cast<int>(event->type)) + " " + event->id());
+  }
+}
+
+std::string variant_name(const testing::TestParamInfo<Variant>& info) {
+  switch (info.param) {
+    case Variant::kMemory: return "memory";
+    case Variant::kSqlite: return "sqlite";
+    case Variant::kRebuild: return "rebuild";
+  }
+  return "unknown";
 }
 
 }  // namespace perdure::engine

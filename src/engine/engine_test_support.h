@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <deque>
 #include <filesystem>
@@ -17,6 +18,7 @@
 
 #include "async/blocking_pool.h"
 #include "engine/engine.h"
+#include "engine/fault_journal.h"
 #include "journal/memory/memory_journal.h"
 #include "journal/sqlite/sqlite_journal.h"
 #include "models/catalog.h"
@@ -31,6 +33,8 @@ struct Answer {
   std::vector<models::OutputItem> calls;       ///< function calls after the text
   std::optional<models::ModelFailure> failure; ///< after the chunks
   bool hang = false;                           ///< until cancelled
+  bool throws = false;                         ///< after the chunks
+  std::optional<std::string> text;             ///< of the message, where the chunks do not add up
   models::TokenUsage usage{10, 0, 5, 0};
 };
 
@@ -50,6 +54,9 @@ struct Outside {
   std::vector<models::ModelRequest> requests;
   std::map<std::string, int> tool_runs;  ///< by idempotency key
   bool tools_hang = false;
+  bool tools_throw = false;
+  bool tools_ignore_cancel = false;  ///< they do their work and say so
+  std::string tool_output = "counted";
 };
 
 class FakeProvider final : public models::Provider {
@@ -120,6 +127,11 @@ class World {
 
   /// The engine goes, with whatever ran in it, and another one starts over the same store.
   void restart(bool recover = true);
+  void stop();   ///< the first half of `restart`: the engine drains and goes
+  void start(bool recover = true);  ///< the second
+  std::shared_ptr<journal::MemoryDisk> disk() const { return disk_; }
+  /// The parts of another engine over `store`, for two at once.
+  EngineParts parts_over(journal::JournalStore& store);
 
   SessionKey create(std::string text = "hello", AgentConfig agent = {});
   Result<Committed> send(const SessionKey& key, std::string text);
@@ -130,10 +142,37 @@ class World {
   /// Every durable event from the beginning, as "type place" lines: equal for equal histories.
   std::vector<std::string> history(const SessionKey& key);
 
+  /// An answer for a command that has not ended yet.
+  template <class T>
+  struct Pending {
+    std::optional<T> value;
+    bool ended() const { return value.has_value(); }
+  };
+  /// Begins a task and lets it run beside the test.
+  template <class T>
+  std::shared_ptr<Pending<T>> begin(async::Task<T> task) {
+    auto pending = std::make_shared<Pending<T>>();
+    boost::asio::co_spawn(io, keep_in(std::move(task), pending), boost::asio::detached);
+    return pending;
+  }
+  template <class T>
+  T finish(std::shared_ptr<Pending<T>> pending) {
+    until([&] { return pending->ended(); });
+    return std::move(*pending->value);
+  }
+  /// So that a task without a value can be begun.
+  static async::Task<bool> ended(async::Task<> task) {
+    co_await std::move(task);
+    co_return true;
+  }
+  /// Real time passes, so that what waits for a moment goes on.
+  void pause(int milliseconds);
+
   boost::asio::io_context io;
   FakeEnv env;
   Outside outside;
   DenyOne policy;
+  Faults faults;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<journal::JournalStore> journal;
   ProjectId project{"default"};
@@ -144,6 +183,10 @@ class World {
   static async::Task<> keep(async::Task<T> task, std::optional<T>& value) {
     value.emplace(co_await std::move(task));
   }
+  template <class T>
+  static async::Task<> keep_in(async::Task<T> task, std::shared_ptr<Pending<T>> pending) {
+    pending->value.emplace(co_await std::move(task));
+  }
 
   Variant variant_;
   Settings settings_;
@@ -153,5 +196,25 @@ class World {
   std::unique_ptr<models::Catalog> catalog_;
   std::unique_ptr<tools::Registry> tools_;
 };
+
+/// The fixture of every test of the engine: one World per variant.
+class EngineTest : public testing::TestWithParam<Variant> {
+ protected:
+  World world{GetParam()};
+
+  static AgentConfig agent_with(std::vector<std::string> functions);
+  static std::vector<Input> cancel();
+  /// Every text of the session's items, in order.
+  std::vector<std::string> texts(const SessionKey& key);
+  /// The context the model was last given, one line an item.
+  std::vector<std::string> last_context();
+  /// "type place" of the durable events that a stream gives until it is settled.
+  std::vector<std::string> durable_ids(Subscription& stream);
+};
+
+inline auto all_variants() {
+  return testing::Values(Variant::kMemory, Variant::kSqlite, Variant::kRebuild);
+}
+std::string variant_name(const testing::TestParamInfo<Variant>& info);
 
 }  // namespace perdure::engine

@@ -16,7 +16,7 @@ inline constexpr std::size_t kMaxCallsPerResponse = 128;
 inline constexpr std::size_t kMaxQueuedEvents = 1024;
 /// The same in bytes of text.
 inline constexpr std::size_t kMaxQueuedEventBytes = 4 << 20;
-/// Subscribers of one session.
+/// Subscribers of one session, live or catching up.
 inline constexpr std::size_t kMaxSubscribers = 1024;
 /// Entries between two snapshots, or …
 inline constexpr std::uint64_t kSnapshotEntries = 64;
@@ -24,10 +24,18 @@ inline constexpr std::uint64_t kSnapshotEntries = 64;
 inline constexpr std::size_t kSnapshotBytes = 256 << 10;
 /// Text of one model answer; the call is abandoned beyond.
 inline constexpr std::size_t kMaxAnswerBytes = 8 << 20;
+/// Arguments of all calls of one model answer: they stay in the session's state until answered.
+inline constexpr std::size_t kMaxArgumentsBytes = 4 << 20;
+/// What a tool gives the model; more is cut.
+inline constexpr std::size_t kMaxToolOutputBytes = 1 << 20;
 /// Recoveries that may crash the process before a session is quarantined.
 inline constexpr int kMaxRecoveryCrashes = 3;
 /// Pause before a model call is tried again, doubled each time, with jitter.
 inline constexpr std::int64_t kFirstRetryMs = 500;
 inline constexpr std::int64_t kLongestRetryMs = 30'000;
+/// … or what the provider asks for, up to this.
+inline constexpr std::int64_t kLongestRetryAfterMs = 24LL * 3600 * 1000;
+/// Pause before the store is asked again to take what has already happened.
+inline constexpr std::int64_t kStoreAgainMs = 1000;
 
 }  // namespace perdure::engine

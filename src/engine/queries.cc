@@ -77,11 +77,13 @@ class CallStatuses {
     EntryQuery query{.key = key_, .after = call_seq};
     query.kinds = kOutputKinds;
     query.kinds.push_back(journal::kTurnEnded);
+    query.kinds.push_back(journal::kSessionFailed);
     while (true) {
       CO_TRY(entries, co_await journal_.read(query));
       if (entries.empty()) co_return ItemStatus::kInProgress;
       for (const Entry& entry : entries) {
-        if (entry.kind == journal::kTurnEnded) co_return ItemStatus::kIncomplete;
+        if (entry.kind == journal::kTurnEnded || entry.kind == journal::kSessionFailed)
+          co_return ItemStatus::kIncomplete;
         CO_TRY(items, items_of(key_.session, entry));
         for (const ItemView& item : items)
           if (item.call_id == call_id) co_return item.status;
@@ -123,6 +125,10 @@ TurnView view_of_turn(const SessionState& state, const Entry& created,
   }
   bool runs = state.turn && state.turn->seq == created.seq;
   if (runs && !view.completed) view.status = state.turn_view().status;
+  if (state.error && !view.completed) {  // it ended with its session
+    view.status = TurnStatus::kFailed;
+    view.error = state.error;
+  }
   return view;
 }
 

@@ -1,17 +1,21 @@
 // One session while it works: its state, its mailbox, and the effects it has started.
 //
-// An actor lives on the engine's loop and is shared by the engine's map and the coroutines that work
+// session_actor.cc has its commands and the commit they share, session_effects.cc what runs between
+// an intent and its result. An actor lives on the engine's loop and is shared by the engine's map and the coroutines that work
 // for it. Commands take the mailbox one after the other, across their commit: no command ever sees
 // an uncommitted change (input gate), and what a command reveals leaves after its commit (output
 // gate: replies, events and effects take the receipt). Reads see the state, which only ever is
 // committed. An actor that was fenced out, or whose session was deleted, is `dead`: it does nothing
-// any more, and the engine makes a new one when somebody asks.
+// any more, and the engine makes a new one when somebody asks. Every effect that was started comes to
+// an end in the journal: what a provider or tool throws is a failure, and a result waits, with the
+// mailbox free, until the store takes it.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "async/cancel.h"
@@ -23,18 +27,34 @@
 
 namespace perdure::engine {
 
-/// What all actors of one engine share. Owned by the engine.
+class SessionActor;
+
+/// What all actors and subscribers of one engine share.
 struct Core {
   EngineParts parts;
   Settings settings;
   Counters counters;
   bool draining = false;
   long effects_running = 0;
+  long calls_running = 0;  ///< of the engine's functions, and its services: see Busy
+  std::unordered_map<SessionKey, std::size_t, SessionKeyHash> subscribers;
   /// Model calls restarted after a crash, by provider: one that comes back together with us is not
   /// met by every session at once.
   std::map<std::string, std::unique_ptr<async::FifoSemaphore>, std::less<>> restart_gates;
   std::function<void()> timers_changed;
-  std::function<void(const SessionKey&)> forget;  ///< the actor is dead
+  std::function<void(const SessionActor&)> forget;  ///< the actor is dead
+};
+
+/// Something of the engine runs, and draining waits for it.
+class Busy {
+ public:
+  explicit Busy(Core& core) : core_(core) { ++core_.calls_running; }
+  ~Busy() { --core_.calls_running; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  Core& core_;
 };
 
 /// Is told of a session's events as they become visible. Calls come on the loop and must not wait.
@@ -51,10 +71,12 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   SessionActor(Core& core, SessionKey key);
   ~SessionActor();
 
-  /// Rebuilds the state from the store; once. kNotFound: unknown or deleted.
+  /// Rebuilds the state from the store; once. kNotFound: unknown or deleted. A log that cannot be
+  /// read gives a session that has failed. Waits for a creation that is under way.
   Task<Result<void>> load();
   bool loaded() const { return loaded_; }
   bool dead() const { return dead_; }
+  const SessionKey& key() const { return key_; }
 
   const SessionState& state() const { return state_; }
   /// The receipt of what `state` shows.
@@ -65,8 +87,11 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
   Task<Result<Committed>> remove();
   Task<Result<void>> on_timer(std::string id);
-  /// Takes up what another process left unfinished. Does nothing where nothing is.
+  /// Takes up what another process left unfinished. Does nothing where nothing is. kInternal: the
+  /// log cannot be read.
   Task<Result<void>> resume();
+  /// The session was moved on in the store by somebody else: nothing is done here any more.
+  void abandon() { die(false); }
 
   // Listeners.
   void listen(EventListener* listener) { listeners_.push_back(listener); }
@@ -84,6 +109,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
 
  private:
   class CallSink;
+  class RunningScope;
 
   /// A model call or a tool that runs in this process.
   struct Running {
@@ -99,29 +125,46 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
 
   Batch new_batch() const;
   TurnLoopParts loop_parts(bool retry_due = false) const;
+  Task<Result<Created>> write_creation(CreateSession command);
   /// Appends, makes the batch's state the state, shows its events, starts its effects.
   Task<Result<Committed>> commit(Batch batch, Idempotency idempotency);
-  /// The same for what must not be lost (an effect has happened): waits while the disk is full.
-  Task<Result<Committed>> commit_surely(Batch batch);
+  void note_commit(const std::vector<journal::Entry>& entries, std::uint64_t old_head);
   Result<void> add_lost(Batch& batch, std::vector<OpenEffect>& repeat);
   Task<Result<bool>> add_input(Batch& batch, Input input);
   Task<Result<void>> refuse_late_result(const Batch& batch, InputToolResult result);
   Task<Result<void>> rebuild();
+
+  // Effects: session_effects.cc.
+  using ModelResult = std::expected<models::ModelOutput, models::ModelFailure>;
+  /// Adds an effect's end to a batch; `refused`: the store will never take the result itself.
+  using AddEnd = std::function<Result<void>(Batch& batch, const Error* refused)>;
 
   void start_effects(const Committed& receipt, const std::vector<journal::Entry>& entries);
   void start_model_call(const Committed& receipt, std::uint64_t seq, std::string key);
   void start_tool(const Committed& receipt, OpenEffect effect);
   Task<> run_model_call(std::uint64_t seq, std::string key);
   Task<> run_tool(OpenEffect effect);
-  Task<Result<void>> finish_model_call(
-      std::uint64_t seq, std::expected<models::ModelOutput, models::ModelFailure> result);
-  Task<Result<void>> finish_tool(Batch batch, EffectEndedBody body);
+  Task<ModelResult> ask_model(std::uint64_t seq, std::string key, std::shared_ptr<Running> running);
+  Task<ModelResult> generate(models::Provider& provider, models::ModelRequest request,
+                             std::uint64_t seq, std::shared_ptr<Running> running);
+  Task<tools::ToolResult> call_tool(OpenEffect effect, async::CancelToken cancel);
+  Task<Result<void>> fill_context();
+  Result<void> add_answer(Batch& batch, std::uint64_t seq, const Running& running,
+                          models::ModelOutput output);
+  Result<void> add_failed_attempt(Batch& batch, std::uint64_t seq, models::ModelFailure failure);
+  /// Journals how an effect ended and what follows from it; comes back until the store has it.
+  /// `happened`: worth storing even while the engine drains.
+  Task<> store_end(std::uint64_t intent, bool happened, AddEnd add_end);
+  Task<Result<void>> try_store_end(std::uint64_t intent, bool happened, AddEnd add_end,
+                                   std::optional<Error> refused);
   /// Whether the entries know this effect as begun and not ended.
   bool is_open(std::uint64_t intent) const;
   async::FifoSemaphore& restart_gate(const models::Provider& provider);
   std::optional<ShownText> shown(std::uint64_t seq) const;
 
   void publish(const std::shared_ptr<const SessionEvent>& event);
+  /// Cancels what runs here and, unless `all`, is no longer open.
+  void cancel_running(bool all);
   void die(bool deleted);
 
   Core& core_;
@@ -130,11 +173,15 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   SessionState state_;
   std::optional<Committed> receipt_;
   Context context_;
+  async::FifoSemaphore context_lock_;  ///< held by who fills the context
   std::map<std::uint64_t, std::vector<std::string>> queued_texts_;
   std::map<std::uint64_t, std::shared_ptr<Running>> running_;  ///< by intent entry
   std::vector<EventListener*> listeners_;
   UnixMillis last_used_ = 0;
   bool loaded_ = false;
+  std::optional<Error> load_error_;  ///< why it could not be loaded, for all who waited
+  bool readable_ = true;             ///< false: the state is a stand-in for a damaged log
+  bool open_in_store_ = false;       ///< SessionRow::open as loaded
   bool resuming_ = false;  ///< effects that start now were running before a crash
   bool dead_ = false;
 };

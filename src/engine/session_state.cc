@@ -148,6 +148,27 @@ TurnState turn_from_json(const json::object& object) {
   return turn;
 }
 
+SessionState state_from_json(SessionKey key, const json::object& object) {
+  SessionState state;
+  state.key = std::move(key);
+  state.agent = std::make_shared<AgentConfig>(agent_from_json(get_object(object, "agent")));
+  state.environment = get_string(object, "environment");
+  for (const auto& [name, text] : get_object(object, "metadata"))
+    if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
+  state.principal = get_string(object, "principal");
+  state.error = failure_from_json(object, "error");
+  state.created = get_int(object, "created");
+  state.last_active = get_int(object, "last_active");
+  state.head = static_cast<std::uint64_t>(get_int(object, "head"));
+  for (const json::value& seq : get_array(object, "queued"))
+    state.queued.push_back(seq.to_number<std::uint64_t>());
+  state.usage = usage_from_json(get_object(object, "usage"));
+  state.usage_known = get_bool(object, "usage_known");
+  state.active = get_bool(object, "active");
+  if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
+  return state;
+}
+
 }  // namespace
 
 std::string to_snapshot(const SessionState& state) {
@@ -173,29 +194,21 @@ std::string to_snapshot(const SessionState& state) {
 
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot) {
   if (snapshot.format != kSnapshotFormat)
-    return fail(ErrorCode::kInternal, "a snapshot was written by a newer version of this program");
-  TRY(value, parse_json(snapshot.body));
-  if (!value.is_object()) return fail(ErrorCode::kInternal, "a snapshot is not a JSON object");
-  const json::object& object = value.get_object();
-  SessionState state;
-  state.key = std::move(key);
-  state.agent = std::make_shared<AgentConfig>(agent_from_json(get_object(object, "agent")));
-  state.environment = get_string(object, "environment");
-  for (const auto& [name, text] : get_object(object, "metadata"))
-    if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
-  state.principal = get_string(object, "principal");
-  state.error = failure_from_json(object, "error");
-  state.created = get_int(object, "created");
-  state.last_active = get_int(object, "last_active");
-  state.head = static_cast<std::uint64_t>(get_int(object, "head"));
-  for (const json::value& seq : get_array(object, "queued"))
-    state.queued.push_back(seq.to_number<std::uint64_t>());
-  state.usage = usage_from_json(get_object(object, "usage"));
-  state.usage_known = get_bool(object, "usage_known");
-  state.active = get_bool(object, "active");
-  if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
-  state.snapshot_seq = snapshot.seq;
-  return state;
+    return fail(ErrorCode::kInternal, "a snapshot was written by another version of this program");
+  auto value = parse_json(snapshot.body);
+  if (!value || !value->is_object())
+    return fail(ErrorCode::kInternal, "a snapshot is not a JSON object");
+  try {
+    SessionState state = state_from_json(std::move(key), value->get_object());
+    if (state.head != snapshot.seq)
+      return fail(ErrorCode::kInternal, "a snapshot is not of the entry it is kept for");
+    state.snapshot_seq = snapshot.seq;
+    return state;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {
+    return fail(ErrorCode::kInternal, "a snapshot has a member of the wrong type");
+  }
 }
 
 }  // namespace perdure::engine

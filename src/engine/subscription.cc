@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/limits.h"
+#include "engine/load_session.h"
 
 namespace perdure::engine {
 namespace {
@@ -10,23 +11,33 @@ namespace {
 /// The place behind every event of an entry.
 Place end_of(std::uint64_t seq) { return {seq, ~0U}; }
 
+std::unexpected<Error> unreadable() {
+  return fail(ErrorCode::kInternal, "The session's log cannot be read by this server.");
+}
+
 }  // namespace
 
-Follower::Follower(Core& core, Awake awake, SessionKey key, StreamFrom from)
-    : core_(core),
+Follower::Follower(std::shared_ptr<Core> core, Awake awake, SessionKey key, StreamFrom from)
+    : core_(std::move(core)),
       awake_(std::move(awake)),
       key_(std::move(key)),
       from_(std::move(from)),
-      signal_(core.parts.executor) {
-  ++core_.counters.subscribers;
+      signal_(core_->parts.executor) {
+  ++core_->counters.subscribers;
+  ++core_->subscribers[key_];
 }
 
 Follower::~Follower() {
   leave();
-  --core_.counters.subscribers;
+  --core_->counters.subscribers;
+  auto of_session = core_->subscribers.find(key_);
+  if (--of_session->second == 0) core_->subscribers.erase(of_session);
 }
 
 Task<Result<void>> Follower::begin() {
+  if (core_->subscribers[key_] > kMaxSubscribers)
+    co_return fail(ErrorCode::kRateLimited,
+                   "The session has as many event streams as it may have; close one first.");
   CO_TRY(actor, co_await awake_(key_));
   std::uint64_t head = actor->state().head;
   if (from_.after) {
@@ -51,12 +62,12 @@ Task<Result<void>> Follower::begin() {
 /// The event with which a pending function call appeared.
 Task<Result<std::shared_ptr<const SessionEvent>>> Follower::shown_call(OpenCall call) {
   std::uint64_t before = call.place.seq - 1;
-  CO_TRY(loaded, co_await core_.parts.journal.load(key_, before));
-  CO_TRY(state, fold(loaded));
+  CO_TRY(stored, co_await load_session(core_->parts.journal, key_, before));
+  if (!stored.readable) co_return unreadable();
   journal::EntryQuery query{.key = key_, .after = before, .until = call.place.seq};
-  CO_TRY(entries, co_await core_.parts.journal.read(query));
+  CO_TRY(entries, co_await core_->parts.journal.read(query));
   for (const journal::Entry& entry : entries) {
-    CO_TRY(events, apply(state, entry, {.events = true}));
+    CO_TRY(events, apply(stored.state, entry, {.events = true}));
     for (const auto& event : events)
       if (event->type == EventType::kItemAdded && event->item &&
           event->item->call_id == call.call_id)
@@ -66,24 +77,32 @@ Task<Result<std::shared_ptr<const SessionEvent>>> Follower::shown_call(OpenCall 
 }
 
 Task<Result<std::optional<Subscription::Batch>>> Follower::next() {
+  Busy busy(*core_);
   if (std::exchange(overflowed_, false)) leave();
   while (queue_.empty()) {
-    if (ended_ || settled_) co_return std::optional<Batch>();
-    if (core_.draining) co_return std::optional<Batch>();
+    if (ended_ || settled_ || core_->draining) co_return std::optional<Batch>();
     if (live_) {
       bool woken = co_await signal_.wait();
       if (std::exchange(overflowed_, false)) leave();
       if (queue_.empty() && woken && !ended_ && live_) co_return Batch{};
       continue;
     }
-    CO_TRY(actor, co_await awake_(key_));
-    if (try_go_live(actor)) continue;
-    CO_TRY_VOID(co_await catch_up());
+    auto nearer = co_await approach();
+    if (nearer) continue;
+    // Deleted, or the server goes: the end of the stream, not a failure of it.
+    if (nearer.error().code == ErrorCode::kNotFound) ended_ = true;
+    if (!ended_ && !core_->draining) co_return std::unexpected(nearer.error());
   }
   Batch batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
   queue_.clear();
   queued_bytes_ = 0;
   co_return batch;
+}
+
+Task<Result<void>> Follower::approach() {
+  CO_TRY(actor, co_await awake_(key_));
+  if (try_go_live(actor)) co_return Result<void>{};
+  co_return co_await catch_up();
 }
 
 bool Follower::try_go_live(const std::shared_ptr<SessionActor>& actor) {
@@ -103,15 +122,16 @@ Task<Result<void>> Follower::catch_up() {
       folded_.emplace();
       folded_->key = key_;
     } else {
-      CO_TRY(loaded, co_await core_.parts.journal.load(key_, begin));
-      CO_TRY(state, fold(loaded));
-      folded_ = std::move(state);
+      CO_TRY(stored, co_await load_session(core_->parts.journal, key_, begin));
+      if (!stored.readable) co_return unreadable();
+      folded_ = std::move(stored.state);
     }
   }
   journal::EntryQuery query{.key = key_, .after = begin, .limit = 64};
   query.max_bytes = kMaxQueuedEventBytes;
-  CO_TRY(entries, co_await core_.parts.journal.read(query));
-  if (entries.empty() && cursor_.sub != ~0U) cursor_ = end_of(cursor_.seq);
+  CO_TRY(entries, co_await core_->parts.journal.read(query));
+  if (entries.empty() && cursor_.sub == ~0U) co_return unreadable();  // there was more to come
+  if (entries.empty()) cursor_ = end_of(cursor_.seq);
   for (const journal::Entry& entry : entries) {
     CO_TRY(events, apply(*folded_, entry, {.events = true, .replay = true}));
     // Behind a durable event in the middle of an entry, the volatile ones before it are not wanted.

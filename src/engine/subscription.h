@@ -19,10 +19,11 @@ class Follower final : public Subscription, public EventListener {
   /// Gives a live actor of the session, waking it if need be.
   using Awake = std::function<Task<Result<std::shared_ptr<SessionActor>>>(SessionKey)>;
 
-  Follower(Core& core, Awake awake, SessionKey key, StreamFrom from);
+  Follower(std::shared_ptr<Core> core, Awake awake, SessionKey key, StreamFrom from);
   ~Follower() override;
 
-  /// Finds the start; kInvalidArgument for a place the session has not reached.
+  /// Finds the start; kInvalidArgument for a place the session has not reached, kRateLimited where
+  /// the session has kMaxSubscribers already.
   Task<Result<void>> begin();
   Task<Result<std::optional<Batch>>> next() override;
   void wake() override { signal_.notify(); }
@@ -31,6 +32,8 @@ class Follower final : public Subscription, public EventListener {
   void on_closed(bool deleted) override;
 
  private:
+  /// One step towards the head: goes live, or reads on in the journal.
+  Task<Result<void>> approach();
   /// Reads events behind `cursor_` from the journal into the queue.
   Task<Result<void>> catch_up();
   Task<Result<std::shared_ptr<const SessionEvent>>> shown_call(OpenCall call);
@@ -39,7 +42,7 @@ class Follower final : public Subscription, public EventListener {
   void leave();
   void push(const std::shared_ptr<const SessionEvent>& event);
 
-  Core& core_;
+  std::shared_ptr<Core> core_;  ///< a stream may outlive its engine
   Awake awake_;
   SessionKey key_;
   StreamFrom from_;

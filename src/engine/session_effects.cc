@@ -1,0 +1,406 @@
+// What a session's actor runs between an intent and its result: model calls and tools.
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/raw_json.h"
+#include "engine/limits.h"
+#include "engine/session_actor.h"
+#include "engine/text_for_model.h"
+
+namespace perdure::engine {
+namespace {
+
+std::string_view to_string(models::Finish finish) {
+  switch (finish) {
+    case models::Finish::kStop: return "stop";
+    case models::Finish::kToolCalls: return "tool_calls";
+    case models::Finish::kLength: return "length";
+    case models::Finish::kContentFilter: return "content_filter";
+  }
+  return "stop";
+}
+
+/// Call ids come from the provider; two equal ones in one response could not be told apart.
+void make_call_ids_unique(const SessionId& session, std::uint64_t call_seq,
+                          std::vector<models::OutputItem>& items) {
+  std::vector<std::string> seen;
+  for (std::uint32_t i = 0; i < items.size(); ++i) {
+    models::OutputItem& item = items[i];
+    if (item.type != models::OutputType::kFunctionCall) continue;
+    if (item.call_id.empty() || std::ranges::find(seen, item.call_id) != seen.end()) {
+      item.call_id = local_id("call", session, {call_seq, i});
+      item.raw.clear();  // it names the old id
+    }
+    seen.push_back(item.call_id);
+  }
+}
+
+/// Whether the client is asked to run this call. What is decided on is what is executed: arguments
+/// that two readers could take differently are offered to nobody.
+bool is_for_client(const AgentConfig& agent, const models::OutputItem& item) {
+  return item.type == models::OutputType::kFunctionCall &&
+         std::ranges::any_of(agent.functions,
+                             [&](const FunctionConfig& f) { return f.name == item.name; }) &&
+         check_strict_json(item.arguments, {.exact_numbers = true}).has_value();
+}
+
+/// For models that cannot decide on tools themselves: the tool that the user's last message names, if
+/// that message is the last item, and otherwise none.
+std::string named_tool(const models::ModelRequest& request) {
+  if (request.tools.empty()) return {};
+  const auto* message = request.context.empty()
+                            ? nullptr
+                            : std::get_if<models::UserMessage>(&request.context.back());
+  for (const models::FunctionTool& tool : request.tools)
+    if (message && std::ranges::any_of(message->texts, [&](const std::string& text) {
+          return text.find(tool.name) != std::string::npos;
+        }))
+      return tool.name;
+  return "none";
+}
+
+/// The limit that an answer's calls break, as a failure; nullopt if none.
+std::optional<models::ModelFailure> too_much_asked(const std::vector<models::OutputItem>& items) {
+  std::size_t calls = 0, bytes = 0;
+  for (const models::OutputItem& item : items) {
+    if (item.type != models::OutputType::kFunctionCall) continue;
+    ++calls;
+    bytes += item.arguments.size();
+  }
+  if (calls > kMaxCallsPerResponse)
+    return models::ModelFailure{.code = "server_error",
+                                .message = "The model asked for too many calls at once."};
+  if (bytes > kMaxArgumentsBytes)
+    return models::ModelFailure{
+        .code = "server_error",
+        .message = "The model's calls had more than 4 MiB of arguments together."};
+  return std::nullopt;
+}
+
+/// The boundaries at which `text` was streamed; where it was not streamed as it is, one piece.
+std::vector<std::uint32_t> lengths_of(const std::vector<std::string>& chunks,
+                                      std::string_view text) {
+  std::vector<std::uint32_t> lengths;
+  std::string_view rest = text;
+  for (const std::string& chunk : chunks) {
+    if (!rest.starts_with(chunk)) break;
+    rest.remove_prefix(chunk.size());
+    lengths.push_back(static_cast<std::uint32_t>(chunk.size()));
+  }
+  if (rest.empty() && lengths.size() == chunks.size()) return lengths;
+  return {static_cast<std::uint32_t>(text.size())};
+}
+
+}  // namespace
+
+/// Receives what a provider streams and shows it, volatile, to who listens.
+class SessionActor::CallSink final : public models::ModelSink {
+ public:
+  CallSink(SessionActor& actor, std::uint64_t seq, std::shared_ptr<Running> running)
+      : actor_(actor), seq_(seq), running_(std::move(running)) {}
+
+  void on_message_started(std::size_t position) override {
+    if (running_->message_started || !current()) return;
+    running_->message_started = true;
+    running_->position = static_cast<std::uint32_t>(position);
+    running_->output_index = actor_.state_.turn->next_output_index + running_->position;
+    if (actor_.listeners_.empty()) return;
+    actor_.publish(message_added(actor_.state_, seq_, running_->output_index));
+    actor_.publish(part_added(actor_.state_, seq_, running_->output_index));
+  }
+
+  void on_text(std::string_view delta) override {
+    if (delta.empty() || !current()) return;
+    on_message_started(0);
+    running_->bytes += delta.size();
+    if (running_->bytes > kMaxAnswerBytes) return running_->cancel.cancel();
+    std::uint32_t chunk = static_cast<std::uint32_t>(running_->chunks.size());
+    running_->chunks.emplace_back(delta);
+    if (!actor_.listeners_.empty())
+      actor_.publish(text_delta(actor_.state_, seq_, running_->output_index, chunk,
+                                std::string(delta)));
+  }
+
+  void on_response_id(std::string_view) override {}
+
+ private:
+  /// False once the turn was cancelled: nothing of the call is shown any more.
+  bool current() const { return actor_.is_open(seq_) && !actor_.dead_; }
+
+  SessionActor& actor_;
+  std::uint64_t seq_;
+  std::shared_ptr<Running> running_;
+};
+
+/// Keeps the actor while one of its effects runs, and forgets the effect however it ends.
+class SessionActor::RunningScope {
+ public:
+  RunningScope(std::shared_ptr<SessionActor> actor, std::uint64_t intent)
+      : actor_(std::move(actor)), intent_(intent) {}
+  ~RunningScope() {
+    actor_->running_.erase(intent_);
+    --actor_->core_.effects_running;
+  }
+  RunningScope(const RunningScope&) = delete;
+  RunningScope& operator=(const RunningScope&) = delete;
+
+ private:
+  std::shared_ptr<SessionActor> actor_;
+  std::uint64_t intent_;
+};
+
+// ---- starting -----------------------------------------------------------------------------------
+
+void SessionActor::start_effects(const Committed& receipt,
+                                 const std::vector<journal::Entry>& entries) {
+  for (const journal::Entry& entry : entries) {
+    bool is_call = entry.kind == journal::kModelCallStarted;
+    if (is_call && state_.turn && state_.turn->model_call &&
+        state_.turn->model_call->seq == entry.seq)
+      start_model_call(receipt, entry.seq, decode<ModelCallStartedBody>(entry.body)->key);
+    if (entry.kind != journal::kEffectStarted || !state_.turn) continue;
+    for (const OpenEffect& effect : state_.turn->effects)
+      if (effect.seq == entry.seq) {
+        start_tool(receipt, effect);
+        break;
+      }
+  }
+}
+
+void SessionActor::start_model_call(const Committed&, std::uint64_t seq, std::string key) {
+  if (core_.draining) return;  // the next start takes it up
+  ++core_.counters.model_calls;
+  ++core_.effects_running;
+  running_[seq] = std::make_shared<Running>();
+  running_[seq]->restarted = resuming_;
+  async::spawn(core_.parts.executor, "model call", run_model_call(seq, std::move(key)));
+}
+
+void SessionActor::start_tool(const Committed&, OpenEffect effect) {
+  if (core_.draining) return;
+  ++core_.counters.effects_started;
+  ++core_.effects_running;
+  running_[effect.seq] = std::make_shared<Running>();
+  async::spawn(core_.parts.executor, "tool " + effect.call.name, run_tool(std::move(effect)));
+}
+
+// ---- model calls ----------------------------------------------------------------------------------
+
+Task<> SessionActor::run_model_call(std::uint64_t seq, std::string key) {
+  RunningScope scope(shared_from_this(), seq);
+  std::shared_ptr<Running> running = running_.at(seq);
+  ModelResult result = co_await ask_model(seq, std::move(key), running);
+  auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
+    if (refused)
+      return add_failed_attempt(
+          batch, seq,
+          {.code = "server_error",
+           .message = "The model's answer could not be stored: " + refused->message});
+    return result ? add_answer(batch, seq, *running, *result)
+                  : add_failed_attempt(batch, seq, result.error());
+  };
+  co_await store_end(seq, result.has_value(), add_end);
+}
+
+Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::string key,
+                                                        std::shared_ptr<Running> running) {
+  auto failed = [](std::string code, const Error& error) {
+    return std::unexpected(models::ModelFailure{
+        .code = std::move(code), .message = error.message, .retryable = error.retryable()});
+  };
+  auto resolved = core_.parts.models.resolve(state_.agent->model);
+  if (!resolved) co_return failed("resource_not_found", resolved.error());
+  std::optional<async::FifoSemaphore::Permit> permit;
+  if (running->restarted) permit.emplace(co_await restart_gate(*resolved->provider).acquire());
+  Result<void> ready;
+  if (!running->cancel.cancelled()) ready = co_await fill_context();
+  if (!ready) co_return failed("internal_error", ready.error());
+  if (running->cancel.cancelled() || !is_open(seq))
+    co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
+  models::ModelRequest request = context_.request(state_);
+  request.model = resolved->upstream;
+  request.idempotency_key = std::move(key);
+  if (resolved->name_tools) request.tool_choice = named_tool(request);
+  ModelResult result = co_await generate(*resolved->provider, std::move(request), seq, running);
+  if (running->bytes > kMaxAnswerBytes)
+    co_return std::unexpected(models::ModelFailure{
+        .code = "max_output_tokens", .message = "The model's answer was longer than 8 MiB."});
+  co_return result;
+}
+
+/// What the provider says; what it throws is a failure that may pass.
+Task<SessionActor::ModelResult> SessionActor::generate(models::Provider& provider,
+                                                       models::ModelRequest request,
+                                                       std::uint64_t seq,
+                                                       std::shared_ptr<Running> running) {
+  CallSink sink(*this, seq, running);
+  try {
+    co_return co_await provider.generate(std::move(request), sink, running->cancel.token());
+  } catch (const std::exception& error) {
+    log::error("a provider threw", {{"provider", provider.name()}, {"what", error.what()}});
+    co_return std::unexpected(models::ModelFailure{
+        .code = "server_error",
+        .message = "The model's provider failed in a way it should not have.",
+        .retryable = true});
+  }
+}
+
+/// Brings the context up to the state's head.
+Task<Result<void>> SessionActor::fill_context() {
+  auto lock = co_await context_lock_.acquire();
+  while (context_.through() < state_.head)
+    CO_TRY_VOID(co_await context_.read_on(core_.parts.journal, key_, state_.head));
+  co_return Result<void>{};
+}
+
+async::FifoSemaphore& SessionActor::restart_gate(const models::Provider& provider) {
+  auto& gate = core_.restart_gates[std::string(provider.name())];
+  if (!gate)
+    gate = std::make_unique<async::FifoSemaphore>(core_.parts.executor,
+                                                  core_.settings.recovery_parallel_per_provider);
+  return *gate;
+}
+
+Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Running& running,
+                                      models::ModelOutput output) {
+  if (auto failure = too_much_asked(output.items)) {
+    failure->usage = output.usage;
+    failure->usage_known = output.usage_known;
+    return add_failed_attempt(batch, seq, std::move(*failure));
+  }
+  make_call_ids_unique(key_.session, seq, output.items);
+  ModelCallFinishedBody body{.turn = batch.state().turn->seq, .call = seq};
+  body.usage = output.usage;
+  body.usage_known = output.usage_known;
+  body.finish = to_string(output.finish);
+  body.response_id = std::move(output.response_id);
+  body.model = std::move(output.model);
+  bool first_message = true;
+  for (models::OutputItem& item : output.items) {
+    FinishedItem finished{std::move(item)};
+    finished.client = output.finish != models::Finish::kLength &&
+                      is_for_client(*batch.state().agent, finished.item);
+    bool is_message = finished.item.type == models::OutputType::kMessage;
+    if (is_message && std::exchange(first_message, false) && running.message_started) {
+      finished.streamed = true;
+      finished.chunks = lengths_of(running.chunks, finished.item.text);
+    }
+    body.items.push_back(std::move(finished));
+  }
+  TRY_VOID(batch.add(journal::kModelCallFinished, body));
+  return {};
+}
+
+Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
+                                              models::ModelFailure failure) {
+  const TurnState& turn = *batch.state().turn;
+  ModelCallAbandonedBody body{.turn = turn.seq, .call = seq};
+  body.error = {failure.code, failure.message};
+  body.usage = failure.usage;
+  body.usage_known = failure.usage_known;
+  if (auto text = shown(seq)) {
+    body.shown = true;
+    body.text = std::move(text->text);
+    body.position = text->position;
+  }
+  int attempt = turn.failed_attempts + 1;
+  if (failure.retryable && attempt < core_.settings.model_attempts) {
+    std::int64_t pause = std::min(kFirstRetryMs << std::min(attempt - 1, 16), kLongestRetryMs);
+    pause += static_cast<std::int64_t>(core_.parts.env.random_u64() % (pause / 2));
+    pause = std::max(pause, std::min(failure.retry_after_ms, kLongestRetryAfterMs));
+    body.retry_at = batch.now() + pause;
+    batch.set_timers.push_back({"retry", body.retry_at, "{}"});
+  }
+  TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
+  return {};
+}
+
+// ---- tools ----------------------------------------------------------------------------------------
+
+Task<> SessionActor::run_tool(OpenEffect effect) {
+  RunningScope scope(shared_from_this(), effect.seq);
+  async::CancelToken cancel = running_.at(effect.seq)->cancel.token();
+  tools::ToolResult result = co_await call_tool(effect, cancel);
+  result.output = fit_for_model(std::move(result.output));
+  auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
+    EffectEndedBody body{.turn = batch.state().turn->seq, .call_id = effect.call.call_id};
+    body.success = result.success && !refused;
+    body.output = refused ? "The call was made, but its result could not be stored: " +
+                                refused->message
+                          : result.output;
+    TRY_VOID(batch.add(journal::kEffectFinished, body));
+    return {};
+  };
+  co_await store_end(effect.seq, result.success, add_end);
+}
+
+Task<tools::ToolResult> SessionActor::call_tool(OpenEffect effect, async::CancelToken cancel) {
+  tools::Tool* tool = core_.parts.tools.find(effect.call.name);
+  if (!tool)
+    co_return tools::ToolResult{false,
+                                "There is no tool named '" + effect.call.name + "' any more."};
+  try {
+    co_return co_await tool->run({key_, effect.call.call_id, effect.call.arguments, effect.key},
+                                 cancel);
+  } catch (const std::exception& error) {
+    log::error("a tool threw", {{"tool", effect.call.name}, {"what", error.what()}});
+    co_return tools::ToolResult{
+        false, std::string("The tool failed, and whether it took effect is unknown: ") +
+                   error.what()};
+  }
+}
+
+// ---- ends -----------------------------------------------------------------------------------------
+
+Task<> SessionActor::store_end(std::uint64_t intent, bool happened, AddEnd add_end) {
+  std::optional<Error> refused;
+  bool told = false;
+  while (true) {
+    auto stored = co_await try_store_end(intent, happened, add_end, refused);
+    if (stored || dead_ || core_.draining) co_return;
+    Error error = stored.error();
+    if (!std::exchange(told, true))
+      log::error("the result of an effect is not stored yet",
+                 {{"session", key_.session.value}, {"why", error.message}});
+    // What the store will never take is told as a failure; for everything else it is asked again.
+    bool never = error.code == ErrorCode::kTooLarge || error.code == ErrorCode::kInvalidArgument;
+    if (never && !refused)
+      refused = std::move(error);
+    else
+      co_await async::sleep_for(kStoreAgainMs);
+  }
+}
+
+/// One try. Between two the mailbox is free: a cancel comes first, and then nothing is left to do.
+Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happened,
+                                               AddEnd add_end, std::optional<Error> refused) {
+  auto lock = co_await mailbox_.acquire();
+  touch();
+  if (dead_ || !is_open(intent) || (core_.draining && !happened)) co_return Result<void>{};
+  Batch batch = new_batch();
+  batch.finishes_effect = true;
+  batch.close_effects.push_back(std::to_string(intent));
+  auto added = add_end(batch, refused ? &*refused : nullptr);
+  // The end of a drain is the next start's: it decides what follows.
+  if (added && !core_.draining) added = advance(batch, loop_parts());
+  if (!added) co_return fail(ErrorCode::kInvalidArgument, added.error().message);
+  CO_TRY_VOID(co_await commit(std::move(batch), std::nullopt));
+  co_return Result<void>{};
+}
+
+bool SessionActor::is_open(std::uint64_t intent) const {
+  if (!state_.turn) return false;
+  if (state_.turn->model_call && state_.turn->model_call->seq == intent) return true;
+  return std::ranges::any_of(state_.turn->effects,
+                             [&](const OpenEffect& effect) { return effect.seq == intent; });
+}
+
+std::optional<ShownText> SessionActor::shown(std::uint64_t seq) const {
+  auto found = running_.find(seq);
+  if (found == running_.end() || !found->second->message_started) return std::nullopt;
+  ShownText shown{.position = found->second->position};
+  for (const std::string& chunk : found->second->chunks) shown.text += chunk;
+  return shown;
+}
+
+}  // namespace perdure::engine
