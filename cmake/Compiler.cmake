@@ -28,7 +28,7 @@ if(LLD)
   add_link_options(-fuse-ld=lld-19)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  add_link_options(-pie -Wl,-z,relro,-z,now)
+  add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie> -Wl,-z,relro,-z,now)
 endif()
 
 set(PERDURE_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined")

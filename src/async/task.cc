@@ -36,7 +36,9 @@ void spawn(Executor executor, std::string name, Task<> task) {
   asio::co_spawn(std::move(executor), std::move(task), std::move(on_end));
 }
 
-long running_tasks() { return g_running; }
+long running_tasks() {
+  return g_running;
+}
 
 Task<bool> sleep_for(std::int64_t milliseconds) {
   asio::steady_timer timer(co_await asio::this_coro::executor,
@@ -45,6 +47,8 @@ Task<bool> sleep_for(std::int64_t milliseconds) {
   co_return !ec;
 }
 
-Task<> yield() { co_await asio::post(asio::use_awaitable); }
+Task<> yield() {
+  co_await asio::post(asio::use_awaitable);
+}
 
 }  // namespace perdure::async

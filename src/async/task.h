@@ -1,7 +1,7 @@
 // Coroutines: the awaitable alias and the one way to start one.
 //
-// House rules (they are also what clang-tidy checks): a coroutine takes its arguments by value, is a
-// function or a member, never a capturing lambda; a detached one is started with `spawn`, which
+// House rules (they are also what clang-tidy checks): a coroutine takes its arguments by value, is
+// a function or a member, never a capturing lambda; a detached one is started with `spawn`, which
 // logs what escapes it, so that no failure vanishes.
 #pragma once
 

@@ -67,8 +67,8 @@ using Result = std::expected<T, Error>;
   auto name = std::move(*PERDURE_CONCAT(try_, __LINE__))
 
 /// TRY_VOID(expression): returns the error of a Result<void>, or goes on.
-#define TRY_VOID(...)                                                \
-  if (auto try_result = (__VA_ARGS__); !try_result)                  \
+#define TRY_VOID(...)                               \
+  if (auto try_result = (__VA_ARGS__); !try_result) \
   return std::unexpected(std::move(try_result).error())
 
 /// CO_TRY(name, expression): the same for coroutines; the expression may contain co_await.
@@ -78,6 +78,6 @@ using Result = std::expected<T, Error>;
     co_return std::unexpected(PERDURE_CONCAT(try_, __LINE__).error()); \
   auto name = std::move(*PERDURE_CONCAT(try_, __LINE__))
 
-#define CO_TRY_VOID(...)                             \
-  if (auto try_result = (__VA_ARGS__); !try_result)  \
+#define CO_TRY_VOID(...)                            \
+  if (auto try_result = (__VA_ARGS__); !try_result) \
   co_return std::unexpected(std::move(try_result).error())

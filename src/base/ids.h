@@ -1,8 +1,8 @@
 // Names of things.
 //
-// A session's id is random (or derived from a caller's idempotency key). Everything inside a session
-// — turns, items, events — is named by its *place in the journal*: prefix, the session's tag, the
-// entry's sequence number and a sub-index. Such a name is unique, stable over restarts and
+// A session's id is random (or derived from a caller's idempotency key). Everything inside a
+// session — turns, items, events — is named by its *place in the journal*: prefix, the session's
+// tag, the entry's sequence number and a sub-index. Such a name is unique, stable over restarts and
 // redelivery, and finding the thing again needs no index. Clients must treat all of them as opaque.
 #pragma once
 

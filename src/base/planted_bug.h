@@ -1,8 +1,8 @@
 // Planted bugs: how we know that the tests have teeth.
 //
 // A build with PERDURE_PLANTED_BUGS reads the environment variable PERDURE_BUG once; code at the
-// places below then misbehaves on purpose, and tests/teeth demands that a named test fails. In every
-// other build `planted` is a constant false and the compiler removes the branch.
+// places below then misbehaves on purpose, and tests/teeth demands that a named test fails. In
+// every other build `planted` is a constant false and the compiler removes the branch.
 #pragma once
 
 #include <cstdlib>
@@ -16,7 +16,9 @@ inline bool planted(std::string_view bug) {
   return name && bug == name;
 }
 #else
-constexpr bool planted(std::string_view) { return false; }
+constexpr bool planted(std::string_view) {
+  return false;
+}
 #endif
 
 }  // namespace perdure

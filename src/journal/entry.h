@@ -1,7 +1,7 @@
 // The kinds of entries of a session's log. Bodies are in docs/formats/journal.md.
 //
-// Numbers are never reused. Kinds from 100 to 199 are *index kinds*: the stores keep a partial index
-// of them, so that lists of turns do not read the messages between them.
+// Numbers are never reused. Kinds from 100 to 199 are *index kinds*: the stores keep a partial
+// index of them, so that lists of turns do not read the messages between them.
 #pragma once
 
 #include "journal/journal.h"
@@ -11,8 +11,8 @@ namespace perdure::journal {
 inline constexpr Kind kSessionCreated = 1;
 inline constexpr Kind kSessionFailed = 2;
 
-inline constexpr Kind kInputQueued = 10;   // accepted while a turn runs; placed later
-inline constexpr Kind kUserMessage = 11;   // a user's message, in its turn
+inline constexpr Kind kInputQueued = 10;  // accepted while a turn runs; placed later
+inline constexpr Kind kUserMessage = 11;  // a user's message, in its turn
 
 inline constexpr Kind kModelCallStarted = 20;    // intent of a model call
 inline constexpr Kind kModelCallFinished = 21;   // its items and usage

@@ -2,14 +2,13 @@
 // until the writer has the answer, and resumes it on its own executor.
 #pragma once
 
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
+#include "async/handover.h"
 #include "journal/append_check.h"
 #include "journal/sqlite/writer.h"
 
@@ -53,20 +52,17 @@ template <class Work>
 auto submit(Writer& writer, ProjectId project, WriteOptions options, Work work)
     -> Task<typename PendingWrite<Work>::Answer> {
   using Answer = typename PendingWrite<Work>::Answer;
-  auto initiate = [&](auto handler) {
-    async::Executor executor = boost::asio::get_associated_executor(handler);
-    std::unique_ptr<Write> write = std::make_unique<PendingWrite<Work>>(
-        project, executor, std::move(work), std::move(handler));
+  auto start = [&](async::Executor executor, PendingWrite<Work>::Handler resume) {
+    std::unique_ptr<Write> write =
+        std::make_unique<PendingWrite<Work>>(project, executor, std::move(work), std::move(resume));
     write->large = options.large;
     write->alone = options.alone;
     write->may_use_reserve = options.may_use_reserve;
     if (writer.submit(write)) return;
     write->refuse(queue_full(project).error());
-    boost::asio::post(executor, [refused = std::move(write)] { refused->resume(); });
+    async::post(executor, [refused = std::move(write)] { refused->resume(); });
   };
-  co_return co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>,
-                                                 void(Answer)>(initiate,
-                                                               boost::asio::use_awaitable);
+  co_return co_await async::hand_over<Answer>(std::move(start));
 }
 
 }  // namespace perdure::journal::sqlite

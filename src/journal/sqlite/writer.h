@@ -14,7 +14,6 @@
 // own executors, which must outlive the writer. The destructor writes what still waits.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <condition_variable>
 #include <deque>
 #include <map>
