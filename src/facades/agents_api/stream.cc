@@ -28,7 +28,8 @@ http::Task<std::optional<std::string>> EventStream::next() {
   }
   if (!*ready) co_return std::nullopt;
   std::string out;
-  for (const auto& event : **ready) append(out, *event);
+  std::string payload;
+  for (const auto& event : **ready) append(out, payload, *event);
   co_return out;
 }
 
@@ -36,8 +37,9 @@ void EventStream::wake() {
   subscription_->wake();
 }
 
-void EventStream::append(std::string& out, const engine::SessionEvent& event) {
-  std::string payload;
+void EventStream::append(std::string& out, std::string& payload,
+                         const engine::SessionEvent& event) {
+  payload.clear();
   append_event(payload, event);
   if (obfuscation_) {
     std::size_t length = 1 + random() % kMaxShortPadding;

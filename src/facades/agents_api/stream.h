@@ -30,7 +30,8 @@ class EventStream final : public http::ByteStream {
   void wake() override;
 
  private:
-  void append(std::string& out, const engine::SessionEvent& event);
+  /// `payload` is room that the events of a batch share.
+  void append(std::string& out, std::string& payload, const engine::SessionEvent& event);
   std::string padding(std::size_t length);
   std::uint64_t random();
 
