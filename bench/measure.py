@@ -166,6 +166,8 @@ class Perdure(Server):
         return numbers
 
     def __enter__(self):
+        if self.log.closed:
+            self.log = open(self.log.name, "ab")
         return self.start()
 
     def __exit__(self, kind, *_):

@@ -135,9 +135,9 @@ Task<std::optional<std::string>> Peer::next_event() {
     const std::string block = body_.substr(0, end + 1);
     body_.erase(0, end + 2);
     searched = 0;
-    const std::size_t data = block.starts_with("data:") ? 5 : block.find("\ndata:") + 6;
-    if (data == std::string::npos + 6) continue;  // a comment
-    const std::size_t first = block.find_first_not_of(' ', data);
+    const std::size_t field = block.starts_with("data:") ? 0 : block.find("\ndata:") + 1;
+    if (field == 0 && !block.starts_with("data:")) continue;  // a comment
+    const std::size_t first = block.find_first_not_of(' ', field + 5);
     co_return block.substr(first, block.find('\n', first) - first);
   }
 }
