@@ -1,10 +1,13 @@
 #include "engine/batch.h"
 
+#include "engine/limits.h"
+
 namespace perdure::engine {
 
 Result<std::uint64_t> Batch::add_text(journal::Kind kind, std::string body) {
-  journal::Entry entry{
-      .seq = next_seq(), .kind = kind, .time = now_, .body = std::move(body)};
+  if (next_seq() > kLastSeq)
+    return fail(ErrorCode::kTooLarge, "The session has as many entries as it can have.");
+  journal::Entry entry{.seq = next_seq(), .kind = kind, .time = now_, .body = std::move(body)};
   TRY(events, apply(state_, entry, options_));
   events_.insert(events_.end(), std::make_move_iterator(events.begin()),
                  std::make_move_iterator(events.end()));

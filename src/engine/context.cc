@@ -67,7 +67,8 @@ Result<void> Context::add(const journal::Entry& entry) {
       items_.push_back(FunctionOutput{body.call_id, std::move(body.output), body.success});
       return {};
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 

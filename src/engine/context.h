@@ -1,10 +1,10 @@
 // What a model is shown: the conversation in order, as the journal has it.
 //
-// A Context belongs to an actor and is filled from the log when its first model call after waking is
-// due; from then on every applied entry is added. It always is the whole conversation up to the entry
-// `through`, which is how who adds to it knows whether it may. The prefix is stable from call to
-// call, so that providers' prompt caches hit; nothing volatile stands in it. Abandoned attempts leave
-// no trace.
+// A Context belongs to an actor and is filled from the log when its first model call after waking
+// is due; from then on every applied entry is added. It always is the whole conversation up to the
+// entry `through`, which is how who adds to it knows whether it may. The prefix is stable from call
+// to call, so that providers' prompt caches hit; nothing volatile stands in it. Abandoned attempts
+// leave no trace.
 #pragma once
 
 #include <vector>

@@ -136,7 +136,8 @@ Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
     // Somebody creates it, works with it, or only looks whether it is there.
     ActorPtr other = found->second;
     auto loaded = co_await other->load();
-    if (loaded) co_return fail(ErrorCode::kConflict, "A session with this id exists.", {}, "exists");
+    if (loaded)
+      co_return fail(ErrorCode::kConflict, "A session with this id exists.", {}, "exists");
     if (loaded.error().retryable()) co_return std::unexpected(loaded.error());
   }
   co_return moving_error();
@@ -211,9 +212,8 @@ Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(
   }
 }
 
-Task<Result<Listed<ItemView>>> EngineImpl::items(SessionKey key,
-                                                 std::optional<std::string> turn_id, Page page,
-                                                 bool include_incomplete) {
+Task<Result<Listed<ItemView>>> EngineImpl::items(SessionKey key, std::optional<std::string> turn_id,
+                                                 Page page, bool include_incomplete) {
   Busy busy(core_);
   CO_TRY(actor, co_await awake(key));
   ItemQuery query{std::move(key), std::move(turn_id), std::move(page), include_incomplete};
@@ -232,11 +232,11 @@ Task<Result<TurnView>> EngineImpl::turn(SessionKey key, std::string turn_id) {
   co_return co_await find_turn(core_.parts.journal, actor->state(), std::move(turn_id));
 }
 
-Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key,
-                                                                  StreamFrom from) {
+Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key, StreamFrom from) {
   Busy busy(core_);
   auto awake_it = [this](SessionKey wanted) { return awake(std::move(wanted)); };
-  auto follower = std::make_unique<Follower>(shared_core_, std::move(awake_it), std::move(key), from);
+  auto follower =
+      std::make_unique<Follower>(shared_core_, std::move(awake_it), std::move(key), from);
   CO_TRY_VOID(co_await follower->begin());
   co_return follower;
 }
@@ -246,7 +246,7 @@ Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key
 Task<> EngineImpl::run_timers() {
   Busy busy(core_);
   while (!core_.draining) {
-    std::int64_t pause = kStoreAgainMs;
+    std::int64_t pause = core_.settings.store_again_ms;
     try {
       pause = co_await fire_due_timers();
     } catch (const std::exception& error) {  // one session's trouble must not stop all clocks
@@ -258,7 +258,7 @@ Task<> EngineImpl::run_timers() {
 
 Task<std::int64_t> EngineImpl::fire_due_timers() {
   auto due = co_await core_.parts.journal.due_timers(core_.parts.env.now(), kTimersAtOnce);
-  if (!due) co_return kStoreAgainMs;
+  if (!due) co_return core_.settings.store_again_ms;
   bool failed = false;
   for (const journal::DueTimer& timer : *due) {
     auto actor = co_await awake(timer.key);
@@ -270,10 +270,10 @@ Task<std::int64_t> EngineImpl::fire_due_timers() {
       fired = std::unexpected(actor.error());
     failed = failed || !fired;
   }
-  if (failed) co_return kStoreAgainMs;
+  if (failed) co_return core_.settings.store_again_ms;
   if (due->size() == kTimersAtOnce) co_return 0;
   auto next = co_await core_.parts.journal.next_timer();
-  if (!next) co_return kStoreAgainMs;
+  if (!next) co_return core_.settings.store_again_ms;
   constexpr std::int64_t kLongestPause = 60'000;
   if (!*next) co_return kLongestPause;
   co_return std::clamp<std::int64_t>(**next - core_.parts.env.now(), 0, kLongestPause);
@@ -305,7 +305,7 @@ Task<> EngineImpl::recover() {
     auto rows = co_await core_.parts.journal.open_sessions(after, kRecoveryGroup);
     if (!rows) {
       log::error("recovery cannot read the store", {{"why", rows.error().message}});
-      co_await async::sleep_for(kStoreAgainMs);
+      co_await async::sleep_for(core_.settings.store_again_ms);
       continue;
     }
     if (rows->empty()) break;
@@ -316,9 +316,9 @@ Task<> EngineImpl::recover() {
   if (found > 0) log::info("sessions were taken up again", {{"sessions", found}});
 }
 
-/// Sessions are taken up side by side, and a crash counts against all of them. Those that were there
-/// when it happened are suspects: the next time each is taken up alone and counted only then, so in
-/// the end only the guilty one reaches the limit.
+/// Sessions are taken up side by side, and a crash counts against all of them. Those that were
+/// there when it happened are suspects: the next time each is taken up alone and counted only then,
+/// so in the end only the guilty one reaches the limit.
 Task<> EngineImpl::take_up(std::vector<journal::SessionRow> rows) {
   auto counts = co_await core_.parts.journal.begin_recovery(keys_of(rows));
   std::vector<journal::SessionRow> unsuspected;
@@ -384,7 +384,7 @@ Task<> EngineImpl::take_up_one(journal::SessionRow row, std::shared_ptr<long> lo
                  {{"session", row.key.session.value}, {"why", resumed.error().message}});
       co_return;
     }
-    co_await async::sleep_for(kStoreAgainMs);
+    if (!core_.draining) co_await async::sleep_for(core_.settings.store_again_ms);
   }
 }
 

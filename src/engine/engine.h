@@ -1,8 +1,8 @@
 // The engine: sessions as actors over the journal. This is all a facade sees of it.
 //
-// One engine runs on one loop; every function is called there and resumes there. Commands return when
-// their effect on the journal is durable, and their receipt proves it. A session's actor is created
-// when something is asked of it and passivated when it is idle; nobody outside notices.
+// One engine runs on one loop; every function is called there and resumes there. Commands return
+// when their effect on the journal is durable, and their receipt proves it. A session's actor is
+// created when something is asked of it and passivated when it is idle; nobody outside notices.
 //
 // Project checks: every function takes the caller's project inside the key; a session of another
 // project is kNotFound, exactly like one that never was.
@@ -61,7 +61,7 @@ struct CreateSession {
   ProjectId project;
   std::optional<SessionId> id;  ///< derived from an idempotency key; else random
   std::string principal;
-  AgentConfig agent;            ///< `id` empty: a session-local one is made
+  AgentConfig agent;  ///< `id` empty: a session-local one is made
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
   std::vector<InputMessage> input;
@@ -105,7 +105,8 @@ class Subscription {
   using Batch = std::vector<std::shared_ptr<const SessionEvent>>;
   virtual ~Subscription() = default;
   /// All events that are ready, in order; nullopt at the end of the stream (settled,
-  /// session deleted, server draining). Suspends while there are none; `wake` makes it return empty.
+  /// session deleted, server draining). Suspends while there are none; `wake` makes it return
+  /// empty.
   virtual Task<Result<std::optional<Batch>>> next() = 0;
   virtual void wake() = 0;
 };
@@ -125,6 +126,7 @@ struct Settings {
   std::int64_t passivate_after_ms = 60'000;  ///< idle actors leave memory
   int recovery_parallel_per_provider = 8;    ///< model calls restarted at once after a crash
   int model_attempts = 3;                    ///< per model call, first included
+  std::int64_t store_again_ms = 1000;        ///< until a store that refused is asked again
   int max_model_calls_per_turn = 64;
   std::size_t max_awake = 20'000;     ///< idle actors above this many leave at once
   bool rebuild_after_append = false;  ///< for tests: state is dropped and folded anew each time
@@ -136,9 +138,10 @@ class Engine {
 
   /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;
-  /// All of the batch or nothing. A message starts a turn, or joins the running one at its next model
-  /// call. kInvalidArgument with reason "unknown_call" for a result nobody waits for; kConflict for a
-  /// different result of an answered call, or one that comes after a cancel. An empty batch is fine.
+  /// All of the batch or nothing. A message starts a turn, or joins the running one at its next
+  /// model call. kInvalidArgument with reason "unknown_call" for a result nobody waits for;
+  /// kConflict for a different result of an answered call, or one that comes after a cancel. An
+  /// empty batch is fine.
   virtual Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                          Idempotency idempotency) = 0;
   /// kConflict while a turn runs or waits. Deleting again succeeds.
@@ -164,8 +167,8 @@ class Engine {
   /// Looks at the durable timers now: for tests, and after the clock was set.
   virtual void check_timers() = 0;
   /// Ends all subscriptions and cancels running calls without journaling their end: recovery, or
-  /// another node, takes them up. What ended well all the same is journaled. Returns when nothing of
-  /// the engine runs any more; subscriptions may outlive it and give nothing.
+  /// another node, takes them up. What ended well all the same is journaled. Returns when nothing
+  /// of the engine runs any more; subscriptions may outlive it and give nothing.
   virtual Task<> drain() = 0;
 
   virtual Counters counters() const = 0;

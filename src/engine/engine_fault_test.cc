@@ -126,7 +126,8 @@ TEST_P(EngineFaultTest, AStreamCanBeRejoinedWhereDeltasAndTextDiffer) {
   EXPECT_EQ(deltas, "short");
 }
 
-// ---- a store that refuses -------------------------------------------------------------------------
+// ---- a store that refuses
+// -------------------------------------------------------------------------
 
 TEST_P(EngineFaultTest, ARefusedCreationLeavesNothingBehind) {
   for (ErrorCode code : {ErrorCode::kUnavailable, ErrorCode::kRateLimited, ErrorCode::kInternal}) {
@@ -243,7 +244,129 @@ TEST_P(EngineFaultTest, RecoveryThatMeetsAFullDiskGoesOnWhenThereIsRoom) {
   EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
 }
 
-// ---- retries --------------------------------------------------------------------------------------
+// ---- every commit in turn
+// -----------------------------------------------------------------------------
+
+/// A client that wants one thing done, whatever happens on the way: a turn with a call of its own,
+/// an opaque and a keyed tool, and a second turn.
+class EveryCommitTest : public EngineFaultTest {
+ protected:
+  EveryCommitTest() {
+    world.outside.respond = [](const models::ModelRequest& request) -> Answer {
+      const models::ContextItem& last = request.context.back();
+      auto* said = std::get_if<models::UserMessage>(&last);
+      if (!said) return {.chunks = {"done"}};
+      if (said->texts.front() != "go") return {.chunks = {"more ", "done"}};
+      return {.chunks = {"Let me see."},
+              .calls = {function_call("c1", "look", "{}"), function_call("c2", "opaque", "{}"),
+                        function_call("c3", "keyed", "{}")}};
+    };
+  }
+
+  /// Starts the server again if the fault has struck.
+  void revive() {
+    if (!crashed_) return;
+    world.stop();
+    world.faults.refuse = nullptr;
+    crashed_ = false;
+    world.start();
+  }
+  template <class Try>
+  void insist(Try attempt) {
+    for (int tries = 0; tries < 50; ++tries) {
+      if (attempt()) return;
+      revive();
+      world.pause(2);
+    }
+    ADD_FAILURE() << "the client was refused again and again";
+  }
+  void wait(SessionStatus status) {
+    for (int round = 0; round < 5'000 && world.view(key)->status != status; ++round) {
+      world.pause(1);
+      revive();
+    }
+    ASSERT_EQ(world.view(key)->status, status);
+  }
+
+  void do_the_work() {
+    CreateSession command;
+    command.project = world.project;
+    command.principal = "tester";
+    command.id = derive_session_id(world.project, "key");
+    command.agent = agent_with({"look"});
+    command.input.push_back({{"go"}});
+    key = {world.project, *command.id};
+    insist([&] {
+      auto created = world.run(world.engine->create_session(command));
+      return created || created.error().reason == "exists";
+    });
+    wait(SessionStatus::kRequiresAction);
+    insist([&] {
+      auto calls = world.view(key)->required_actions;
+      return calls.empty() || world.answer(key, calls.front(), "seen");
+    });
+    wait(SessionStatus::kIdle);
+    insist([&] { return world.send(key, "more").has_value(); });
+    wait(SessionStatus::kIdle);
+  }
+  void expect_all_done() {
+    EXPECT_THAT(texts(key), ElementsAre("go", "Let me see.", "done", "more", "more done"));
+    for (const TurnView& turn : world.run(world.engine->turns(key, {}))->data)
+      EXPECT_EQ(turn.status, TurnStatus::kCompleted);
+    EXPECT_THAT(world.run(world.journal->effects(key)).value(), IsEmpty());
+    EXPECT_EQ(world.outside.tool_runs.size(), 2u) << "one key for each call";
+  }
+
+  SessionKey key;
+  bool crashed_ = false;
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, EveryCommitTest, all_variants(), variant_name);
+
+constexpr int kCommits = 8;  // at most; the last ones find nothing to strike
+
+TEST_P(EveryCommitTest, ACrashBeforeAnyOfThemLosesAndRepeatsNothing) {
+  for (int survivors = 0; survivors <= kCommits; ++survivors) {
+    SCOPED_TRACE("crash after " + std::to_string(survivors) + " commits");
+    auto left = std::make_shared<int>(survivors);
+    world.faults.refuse = [this, left](const journal::Append&) -> std::optional<Error> {
+      if ((*left)-- > 0) return std::nullopt;
+      crashed_ = true;
+      return Error{ErrorCode::kUnavailable, "the process is gone", {}, {}};
+    };
+    world.outside.tool_runs.clear();
+    do_the_work();
+    expect_all_done();
+    int repeated = 0;
+    for (const auto& [effect, runs] : world.outside.tool_runs) repeated += runs - 1;
+    EXPECT_LE(repeated, 1) << "the keyed tool's at most";
+    ASSERT_TRUE(world.run(world.engine->delete_session(key)));
+    world.project.value += "x";  // the id of a deleted session is not given again
+  }
+}
+
+TEST_P(EveryCommitTest, ARefusalOfAnyOfThemIsOvercome) {
+  for (ErrorCode code : {ErrorCode::kUnavailable, ErrorCode::kRateLimited, ErrorCode::kInternal}) {
+    for (int passed = 0; passed <= kCommits; ++passed) {
+      SCOPED_TRACE(std::string(to_string(code)) + " after " + std::to_string(passed));
+      auto left = std::make_shared<int>(passed);
+      world.faults.refuse = [left, code](const journal::Append&) -> std::optional<Error> {
+        if ((*left)-- != 0) return std::nullopt;
+        return Error{code, "planted", {}, {}};
+      };
+      world.outside.tool_runs.clear();
+      std::size_t asked = world.outside.requests.size();
+      do_the_work();
+      expect_all_done();
+      for (const auto& [effect, runs] : world.outside.tool_runs) EXPECT_EQ(runs, 1);
+      EXPECT_EQ(world.outside.requests.size() - asked, 3u) << "no model call is made twice";
+      world.project.value += "x";
+    }
+  }
+}
+
+// ---- retries
+// --------------------------------------------------------------------------------------
 
 TEST_P(EngineFaultTest, AfterTheLastAttemptTheTurnFailsInOneCommitAndInOrder) {
   models::ModelFailure busy{.code = "server_overloaded", .message = "busy", .retryable = true};
@@ -260,9 +383,7 @@ TEST_P(EngineFaultTest, AfterTheLastAttemptTheTurnFailsInOneCommitAndInOrder) {
   auto stream = world.run(world.engine->subscribe(key, StreamFrom{Place{0, 0}, true}));
   auto ids = durable_ids(**stream);
   ASSERT_GE(ids.size(), 3u);
-  auto type = [&](std::size_t from_end) {
-    return std::stoi(ids[ids.size() - from_end]);
-  };
+  auto type = [&](std::size_t from_end) { return std::stoi(ids[ids.size() - from_end]); };
   EXPECT_EQ(type(3), static_cast<int>(EventType::kError));
   EXPECT_EQ(type(2), static_cast<int>(EventType::kTurnFailed));
   EXPECT_EQ(type(1), static_cast<int>(EventType::kSessionIdle));
@@ -303,7 +424,8 @@ TEST_P(EngineFaultTest, APauseThatAProviderAsksForIsBounded) {
   EXPECT_LE(*next, world.env.now() + 24 * 3600 * 1000);
 }
 
-// ---- damaged logs -----------------------------------------------------------------------------------
+// ---- damaged logs
+// -----------------------------------------------------------------------------------
 
 /// Bodies that a damaged page, another program or an older one may leave.
 const char* const kDamage[] = {
@@ -421,7 +543,8 @@ TEST_P(EngineFaultTest, ASessionThatCrashedRecoveryThreeTimesIsPutAside) {
   world.stop();
   for (int crash = 0; crash < 3; ++crash) {
     world.start(/*recover=*/false);
-    // What a start that crashes leaves: with more than one suspect, only the one at hand is counted.
+    // What a start that crashes leaves: with more than one suspect, only the one at hand is
+    // counted.
     world.run(world.journal->begin_recovery({poison}));
     world.stop();
   }

@@ -31,8 +31,8 @@ class EngineListTest : public EngineTest {
         {.chunks = {"Let ", "me look."},
          .calls = {reasoning("thought"), second_message("again"),
                    function_call("c1", "look", R"({"at":1})"),
-                   function_call("c2", "look", R"({"at":2})"),
-                   function_call("c3", "opaque", "{}"), function_call("c4", "nobody", "{}")}});
+                   function_call("c2", "look", R"({"at":2})"), function_call("c3", "opaque", "{}"),
+                   function_call("c4", "nobody", "{}")}});
     world.outside.answers.push_back({.chunks = {"It is ", "blue."}});
     SessionKey key = world.create("what colour?", agent_with({"look"}));
     world.wait_for(key, SessionStatus::kRequiresAction);
@@ -122,8 +122,8 @@ TEST_P(EngineListTest, EveryItemIsACursorAlsoTheIncompleteOnes) {
     for (bool incomplete : {true, false}) {
       std::vector<std::string> expected, listed;
       for (std::size_t k = i + 1; k < all.size(); ++k)
-        if (incomplete || (all[k].status != ItemStatus::kIncomplete &&
-                           all[k].status != ItemStatus::kInProgress))
+        if (incomplete ||
+            (all[k].status != ItemStatus::kIncomplete && all[k].status != ItemStatus::kInProgress))
           expected.push_back(all[k].id);
       auto page = world.run(
           world.engine->items(key, std::nullopt, Page{all[i].id, 1000, true}, incomplete));
@@ -132,10 +132,10 @@ TEST_P(EngineListTest, EveryItemIsACursorAlsoTheIncompleteOnes) {
       EXPECT_EQ(listed, expected) << "behind " << all[i].id;
     }
   }
-  for (std::string bad : {all[3].id + "0", std::string("msg_"), std::string("nonsense"),
-                          local_id("msg", key.session, {999'999, 0}),
-                          local_id("fc", key.session, {2, 7}),
-                          local_id("msg", {"sess_other000000000000000000000"}, {2, 0})}) {
+  for (std::string bad :
+       {all[3].id + "0", std::string("msg_"), std::string("nonsense"),
+        local_id("msg", key.session, {999'999, 0}), local_id("fc", key.session, {2, 7}),
+        local_id("msg", {"sess_other000000000000000000000"}, {2, 0})}) {
     auto page = world.run(world.engine->items(key, std::nullopt, Page{bad, 10, true}, true));
     ASSERT_FALSE(page) << bad;
     EXPECT_EQ(page.error().code, ErrorCode::kInvalidArgument);
@@ -254,8 +254,7 @@ TEST_P(EngineListTest, ASnapshotAtAnyEntryGivesTheSameStateAndEvents) {
 }
 
 class EngineDamageTest : public EngineListTest {};
-INSTANTIATE_TEST_SUITE_P(Stores, EngineDamageTest, testing::Values(Variant::kMemory),
-                         variant_name);
+INSTANTIATE_TEST_SUITE_P(Stores, EngineDamageTest, testing::Values(Variant::kMemory), variant_name);
 
 TEST_P(EngineDamageTest, NoDamageToABodyBringsTheProcessDown) {
   SessionKey key = varied_session();

@@ -29,7 +29,8 @@ class EngineRaceTest : public EngineTest {
 
 INSTANTIATE_TEST_SUITE_P(Stores, EngineRaceTest, all_variants(), variant_name);
 
-// ---- streams ------------------------------------------------------------------------------------------
+// ---- streams
+// ------------------------------------------------------------------------------------------
 
 TEST_P(EngineRaceTest, WhoSubscribesDuringACommitMissesNothingOfIt) {
   SessionKey key = idle_session();
@@ -158,7 +159,8 @@ TEST_P(EngineRaceTest, ASessionHasABoundedNumberOfStreams) {
   EXPECT_TRUE(world.run(world.engine->subscribe(other, {})));
 }
 
-// ---- creating, reading, deleting ----------------------------------------------------------------------
+// ---- creating, reading, deleting
+// ----------------------------------------------------------------------
 
 TEST_P(EngineRaceTest, NobodySeesASessionBeforeItsCreationIsOnDisk) {
   CreateSession command;
@@ -250,7 +252,8 @@ TEST_P(EngineRaceTest, AMessageThatMeetsADeletionIsToldSo) {
   EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
 }
 
-// ---- cancelling ---------------------------------------------------------------------------------------
+// ---- cancelling
+// ---------------------------------------------------------------------------------------
 
 TEST_P(EngineRaceTest, ACancelThatMeetsTheAnswerHasOneOutcome) {
   for (int steps = 0; steps < 40; ++steps) {
@@ -299,8 +302,8 @@ TEST_P(EngineRaceTest, AResultIsRecognisedInALongTurnToo) {
   for (int round = 0; round < kRounds; ++round) {
     world.outside.answers.push_back({});
     for (int i = 0; i < 5; ++i)
-      world.outside.answers.back().calls.push_back(function_call(
-          "c" + std::to_string(round) + "_" + std::to_string(i), "look", "{}"));
+      world.outside.answers.back().calls.push_back(
+          function_call("c" + std::to_string(round) + "_" + std::to_string(i), "look", "{}"));
   }
   SessionKey key = world.create("go", agent_with({"look"}));
   PendingCall last;
@@ -318,7 +321,8 @@ TEST_P(EngineRaceTest, AResultIsRecognisedInALongTurnToo) {
   EXPECT_TRUE(again) << again.error().message;
 }
 
-// ---- recovery and commands ----------------------------------------------------------------------------
+// ---- recovery and commands
+// ----------------------------------------------------------------------------
 
 TEST_P(EngineRaceTest, AMessageForASessionThatRecoveryHasNotReachedTakesItUp) {
   world.outside.answers.push_back({.chunks = {"half"}, .hang = true});
@@ -333,6 +337,44 @@ TEST_P(EngineRaceTest, AMessageForASessionThatRecoveryHasNotReachedTakesItUp) {
   EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
   EXPECT_EQ(world.outside.requests.size(), 2u) << "taken up once";
   EXPECT_THAT(last_context(), ElementsAre("user go", "user and this"));
+}
+
+TEST_P(EngineRaceTest, WhatIsSaidWhileTheConversationIsReadIsNotMissedLater) {
+  SessionKey key = idle_session();
+  world.restart();
+  world.faults.hold_reads = true;
+  ASSERT_TRUE(world.send(key, "one"));
+  std::vector<Input> inputs;
+  inputs.push_back(InputCancel{});
+  inputs.push_back(InputMessage{{"two"}});
+  inputs.push_back(InputCancel{});
+  ASSERT_TRUE(world.run(world.engine->submit(key, std::move(inputs), std::nullopt)));
+  world.pause(5);
+  world.faults.hold_reads = false;
+  world.pause(20);
+  ASSERT_TRUE(world.send(key, "three"));
+  world.wait_for(key, SessionStatus::kIdle);
+  EXPECT_THAT(last_context(),
+              ElementsAre("user first", "assistant ok", "user one", "user two", "user three"));
+}
+
+TEST_P(EngineRaceTest, RecoveryResumesTheFirstSessionBeforeItHasReadThemAll) {
+  constexpr std::size_t kSessions = 150;
+  world.outside.respond = [](const models::ModelRequest&) {
+    return Answer{.chunks = {"x"}, .hang = true};
+  };
+  for (std::size_t i = 0; i < kSessions; ++i) world.create("go");
+  world.until([&] { return world.outside.requests.size() == kSessions; });
+  world.stop();
+  world.outside.requests.clear();
+  world.faults.loads = 0;
+  world.outside.respond = nullptr;
+  world.start(/*recover=*/false);
+  auto recovery = world.begin(World::ended(world.engine->recover()));
+  world.until([&] { return !world.outside.requests.empty(); });
+  EXPECT_LT(world.faults.loads, kSessions);
+  world.finish(recovery);
+  world.until([&] { return world.engine->counters().turns_ended == kSessions; });
 }
 
 TEST_P(EngineRaceTest, RestartedModelCallsArePacedPerProvider) {
@@ -386,7 +428,8 @@ TEST_P(EngineRaceTest, WhatAToolHasDoneWhileTheEngineDrainsIsKept) {
   EXPECT_EQ(last_context().back(), "result counted");
 }
 
-// ---- actors in memory ---------------------------------------------------------------------------------
+// ---- actors in memory
+// ---------------------------------------------------------------------------------
 
 TEST_P(EngineRaceTest, ASessionThatLeavesMemoryAndComesBackHasOneActor) {
   Settings settings;
@@ -414,7 +457,8 @@ TEST_P(EngineRaceTest, AClockThatGoesBackDoesNotKeepSessionsInMemory) {
   eager.until([&] { return eager.engine->counters().sessions_awake == 0; });
 }
 
-// ---- two engines --------------------------------------------------------------------------------------
+// ---- two engines
+// --------------------------------------------------------------------------------------
 
 class ZombieTest : public EngineTest {};
 INSTANTIATE_TEST_SUITE_P(Stores, ZombieTest, testing::Values(Variant::kMemory, Variant::kRebuild),

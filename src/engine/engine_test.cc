@@ -87,8 +87,7 @@ TEST_P(EngineTest, ResultsAreTakenOnceAndRefusedWithReasons) {
 }
 
 TEST_P(EngineTest, ArgumentsThatTwoReadersCouldTakeDifferentlyAreNotOffered) {
-  world.outside.answers.push_back(
-      {.calls = {function_call("c1", "look", R"({"a":1,"a":2})")}});
+  world.outside.answers.push_back({.calls = {function_call("c1", "look", R"({"a":1,"a":2})")}});
   SessionKey key = world.create("go", agent_with({"look"}));
   EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
   EXPECT_THAT(last_context().back(), HasSubstr("The arguments were refused"));

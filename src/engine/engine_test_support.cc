@@ -8,7 +8,9 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
     models::ModelRequest request, models::ModelSink& sink, async::CancelToken cancel) {
   outside_.requests.push_back(std::move(request));
   Answer answer{.chunks = {"ok"}};
-  if (!outside_.answers.empty()) {
+  if (outside_.respond) {
+    answer = outside_.respond(outside_.requests.back());
+  } else if (!outside_.answers.empty()) {
     answer = std::move(outside_.answers.front());
     outside_.answers.pop_front();
   }
@@ -46,6 +48,7 @@ async::Task<tools::ToolResult> CountingTool::run(tools::ToolCall call, async::Ca
 
 World::World(Variant variant, Settings settings) : variant_(variant), settings_(settings) {
   settings_.rebuild_after_append = variant == Variant::kRebuild;
+  settings_.store_again_ms = 10;
   if (variant_ == Variant::kSqlite) {
     std::string pattern = (std::filesystem::temp_directory_path() / "perdure-engine-XXXXXX");
     directory_ = mkdtemp(pattern.data());
@@ -76,8 +79,7 @@ void World::open() {
   journal = std::make_unique<FaultJournal>(std::move(journal), faults);
   std::vector<std::unique_ptr<models::Provider>> providers;
   providers.push_back(std::make_unique<FakeProvider>(outside));
-  catalog_ =
-      std::make_unique<models::Catalog>(*models::Catalog::make(std::move(providers), {}));
+  catalog_ = std::make_unique<models::Catalog>(*models::Catalog::make(std::move(providers), {}));
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
@@ -112,7 +114,9 @@ void World::settle() {
 }
 
 void World::pause(int milliseconds) {
-  run([](int time) -> async::Task<bool> { co_return co_await async::sleep_for(time); }(milliseconds));
+  run([](int time) -> async::Task<bool> {
+    co_return co_await async::sleep_for(time);
+  }(milliseconds));
 }
 
 void World::restart(bool recover) {
@@ -251,9 +255,12 @@ std::vector<std::string> EngineTest::durable_ids(Subscription& stream) {
 
 std::string variant_name(const testing::TestParamInfo<Variant>& info) {
   switch (info.param) {
-    case Variant::kMemory: return "memory";
-    case Variant::kSqlite: return "sqlite";
-    case Variant::kRebuild: return "rebuild";
+    case Variant::kMemory:
+      return "memory";
+    case Variant::kSqlite:
+      return "sqlite";
+    case Variant::kRebuild:
+      return "rebuild";
   }
   return "unknown";
 }

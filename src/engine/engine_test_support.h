@@ -2,8 +2,8 @@
 //
 // Every test of the engine runs over the memory store, over SQLite, and over a store whose session
 // state is thrown away and folded anew after each append (@rebuild). `World` is one such setting.
-// `restart` leaves on disk what a crash leaves, since a draining engine journals no ends; that a real
-// kill -9 leaves no less is the business of tests/crash.
+// `restart` leaves on disk what a crash leaves, since a draining engine journals no ends; that a
+// real kill -9 leaves no less is the business of tests/crash.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,12 +29,12 @@ namespace perdure::engine {
 
 /// One answer of the fake model.
 struct Answer {
-  std::vector<std::string> chunks;             ///< streamed text
-  std::vector<models::OutputItem> calls;       ///< function calls after the text
-  std::optional<models::ModelFailure> failure; ///< after the chunks
-  bool hang = false;                           ///< until cancelled
-  bool throws = false;                         ///< after the chunks
-  std::optional<std::string> text;             ///< of the message, where the chunks do not add up
+  std::vector<std::string> chunks;              ///< streamed text
+  std::vector<models::OutputItem> calls;        ///< function calls after the text
+  std::optional<models::ModelFailure> failure;  ///< after the chunks
+  bool hang = false;                            ///< until cancelled
+  bool throws = false;                          ///< after the chunks
+  std::optional<std::string> text;              ///< of the message, where the chunks do not add up
   models::TokenUsage usage{10, 0, 5, 0};
 };
 
@@ -51,6 +51,8 @@ inline models::OutputItem function_call(std::string call_id, std::string name,
 /// What outlives an engine's crash in a test, because it is outside: the model, the tools' world.
 struct Outside {
   std::deque<Answer> answers;
+  /// Answers by what was asked, where order is not enough.
+  std::function<Answer(const models::ModelRequest&)> respond;
   std::vector<models::ModelRequest> requests;
   std::map<std::string, int> tool_runs;  ///< by idempotency key
   bool tools_hang = false;
@@ -93,8 +95,7 @@ class DenyOne final : public policy::Policy {
  public:
   std::string denied;
   policy::Decision decide(const policy::Action& action) override {
-    if (action.name == denied)
-      return {policy::Verdict::kDeny, "test", "it is forbidden here"};
+    if (action.name == denied) return {policy::Verdict::kDeny, "test", "it is forbidden here"};
     return {policy::Verdict::kAllow, "default", ""};
   }
 };
@@ -127,7 +128,7 @@ class World {
 
   /// The engine goes, with whatever ran in it, and another one starts over the same store.
   void restart(bool recover = true);
-  void stop();   ///< the first half of `restart`: the engine drains and goes
+  void stop();                      ///< the first half of `restart`: the engine drains and goes
   void start(bool recover = true);  ///< the second
   std::shared_ptr<journal::MemoryDisk> disk() const { return disk_; }
   /// The parts of another engine over `store`, for two at once.

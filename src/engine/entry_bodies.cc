@@ -52,9 +52,12 @@ DecisionRecord decision_from_json(const json::object& object) {
 
 std::string_view to_string(models::OutputType type) {
   switch (type) {
-    case models::OutputType::kMessage: return "message";
-    case models::OutputType::kReasoning: return "reasoning";
-    case models::OutputType::kFunctionCall: return "function_call";
+    case models::OutputType::kMessage:
+      return "message";
+    case models::OutputType::kReasoning:
+      return "reasoning";
+    case models::OutputType::kFunctionCall:
+      return "function_call";
   }
   return "message";
 }
@@ -117,12 +120,18 @@ std::string finish_body(json::object members) {
 
 std::string_view to_string(TurnStatus status) {
   switch (status) {
-    case TurnStatus::kQueued: return "queued";
-    case TurnStatus::kInProgress: return "in_progress";
-    case TurnStatus::kWaiting: return "waiting";
-    case TurnStatus::kCompleted: return "completed";
-    case TurnStatus::kFailed: return "failed";
-    case TurnStatus::kCancelled: return "cancelled";
+    case TurnStatus::kQueued:
+      return "queued";
+    case TurnStatus::kInProgress:
+      return "in_progress";
+    case TurnStatus::kWaiting:
+      return "waiting";
+    case TurnStatus::kCompleted:
+      return "completed";
+    case TurnStatus::kFailed:
+      return "failed";
+    case TurnStatus::kCancelled:
+      return "cancelled";
   }
   return "failed";
 }
@@ -221,8 +230,10 @@ std::string encode(const ModelCallStartedBody& body) {
 std::string encode(const ModelCallFinishedBody& body) {
   json::array items;
   for (const FinishedItem& item : body.items) items.push_back(to_json(item));
-  json::object members{
-      {"turn", body.turn}, {"call", body.call}, {"items", std::move(items)}, {"finish", body.finish}};
+  json::object members{{"turn", body.turn},
+                       {"call", body.call},
+                       {"items", std::move(items)},
+                       {"finish", body.finish}};
   if (body.usage_known) members["usage"] = to_json(body.usage);
   if (!body.response_id.empty()) members["response_id"] = body.response_id;
   if (!body.model.empty()) members["model"] = body.model;
@@ -230,8 +241,7 @@ std::string encode(const ModelCallFinishedBody& body) {
 }
 
 std::string encode(const ModelCallAbandonedBody& body) {
-  json::object members{
-      {"turn", body.turn}, {"call", body.call}, {"error", to_json(body.error)}};
+  json::object members{{"turn", body.turn}, {"call", body.call}, {"error", to_json(body.error)}};
   if (body.lost) members["lost"] = true;
   if (body.shown) {
     members["shown"] = true;
@@ -269,9 +279,13 @@ std::string encode(const EffectEndedBody& body) {
   return finish_body(std::move(members));
 }
 
-std::string encode(const TurnCreatedBody&) { return finish_body({}); }
+std::string encode(const TurnCreatedBody&) {
+  return finish_body({});
+}
 
-std::string encode(const TurnStartedBody& body) { return finish_body({{"turn", body.turn}}); }
+std::string encode(const TurnStartedBody& body) {
+  return finish_body({{"turn", body.turn}});
+}
 
 std::string encode(const TurnEndedBody& body) {
   json::object members{
@@ -368,7 +382,9 @@ void read(const json::object& o, EffectEndedBody& body) {
 
 void read(const json::object&, TurnCreatedBody&) {}
 
-void read(const json::object& o, TurnStartedBody& body) { body.turn = seq_of(o, "turn"); }
+void read(const json::object& o, TurnStartedBody& body) {
+  body.turn = seq_of(o, "turn");
+}
 
 void read(const json::object& o, TurnEndedBody& body) {
   body.turn = seq_of(o, "turn");

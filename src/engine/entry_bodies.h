@@ -1,8 +1,8 @@
 // The bodies of a session's entries, as values, and their JSON text.
 //
-// docs/formats/journal.md is the specification. Every body has "v": 1. Readers accept every released
-// version and ignore members they do not know; a body that cannot be read is kInternal, because it
-// passed through us when it was written.
+// docs/formats/journal.md is the specification. Every body has "v": 1. Readers accept every
+// released version and ignore members they do not know; a body that cannot be read is kInternal,
+// because it passed through us when it was written.
 #pragma once
 
 #include <cstdint>
@@ -50,16 +50,16 @@ struct ModelCallStartedBody {
   std::uint64_t turn = 0;
   int attempt = 1;  ///< counts failures, not losses
   std::string provider;
-  std::string model;  ///< the upstream name
-  std::string key;    ///< the idempotency key of the effect
+  std::string model;                  ///< the upstream name
+  std::string key;                    ///< the idempotency key of the effect
   std::uint64_t context_through = 0;  ///< the context was every item up to this entry
   DecisionRecord decision;
 };
 
 struct FinishedItem {
   models::OutputItem item;
-  bool client = false;    ///< a function call that the client is asked to run
-  bool streamed = false;  ///< deltas were shown while the call ran
+  bool client = false;                ///< a function call that the client is asked to run
+  bool streamed = false;              ///< deltas were shown while the call ran
   std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
 };
 
@@ -110,7 +110,7 @@ struct EffectEndedBody {
   std::uint64_t turn = 0;
   std::string call_id;
   bool success = false;
-  std::string output;  ///< text for the model
+  std::string output;                      ///< text for the model
   std::optional<DecisionRecord> decision;  ///< of a denial
 };
 

@@ -1,7 +1,8 @@
 // A store between the engine and the real one that fails, waits, or reads damage when told to.
 //
-// Tests only. `Faults` belongs to the test and outlives the store; what it says holds until the test
-// changes it. A refused append never reaches the real store, as a store promises of its errors.
+// Tests only. `Faults` belongs to the test and outlives the store; what it says holds until the
+// test changes it. A refused append never reaches the real store, as a store promises of its
+// errors.
 #pragma once
 
 #include <functional>
@@ -25,6 +26,9 @@ struct Faults {
   bool hold_appends = false;
   /// While true, loads do not answer.
   bool hold_loads = false;
+  /// While true, reads do not answer.
+  bool hold_reads = false;
+  std::size_t loads = 0;
   /// Ends of recovery do not arrive, as when the process dies before.
   bool lose_end_of_recovery = false;
   /// Every append that reached the disk, in order.
@@ -52,6 +56,7 @@ class FaultJournal final : public journal::JournalStore {
   }
   Task<Result<journal::Loaded>> load(SessionKey key, std::uint64_t at) override {
     if (auto error = read_error(key)) co_return std::unexpected(*error);
+    ++faults_.loads;
     auto loaded = co_await real_->load(key, at);
     while (faults_.hold_loads) co_await async::sleep_for(1);
     if (loaded && loaded->snapshot && faults_.damage_snapshot)
@@ -64,6 +69,7 @@ class FaultJournal final : public journal::JournalStore {
     SessionKey key = query.key;
     if (auto error = read_error(key)) co_return std::unexpected(*error);
     auto entries = co_await real_->read(std::move(query));
+    while (faults_.hold_reads) co_await async::sleep_for(1);
     if (entries && faults_.damage)
       for (journal::Entry& entry : *entries) faults_.damage(key, entry);
     co_return entries;
@@ -116,8 +122,7 @@ class FaultJournal final : public journal::JournalStore {
   Task<Result<std::uint64_t>> put_row(journal::Row row, std::uint64_t expected) override {
     return real_->put_row(std::move(row), expected);
   }
-  Task<Result<journal::Row>> get_row(ProjectId project, std::string kind,
-                                     std::string id) override {
+  Task<Result<journal::Row>> get_row(ProjectId project, std::string kind, std::string id) override {
     return real_->get_row(std::move(project), std::move(kind), std::move(id));
   }
   Task<Result<std::vector<journal::Row>>> list_rows(journal::RowQuery query) override {

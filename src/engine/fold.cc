@@ -48,8 +48,8 @@ class Step {
   void emit_session(EventType type);
   void emit_turn(EventType type, TurnView turn);
   void emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index);
-  void emit_finished_message(const ItemView& item, const FinishedItem& finished,
-                             std::uint64_t call, std::uint32_t output_index);
+  void emit_finished_message(const ItemView& item, const FinishedItem& finished, std::uint64_t call,
+                             std::uint32_t output_index);
   /// A call that is refused before anybody runs it is only ever shown as done: a client that saw it
   /// added would run it.
   void emit_call(EventType type, const OpenCall& call, ItemStatus status);
@@ -109,7 +109,7 @@ ItemView view_of_effect_output(const SessionId& session, std::string turn_id, st
   item.id = item_id("fco", session, {seq, 0});
   item.turn_id = std::move(turn_id);
   item.type = ItemType::kFunctionOutput;
-  item.status = body.success                         ? ItemStatus::kCompleted
+  item.status = body.success                      ? ItemStatus::kCompleted
                 : kind == journal::kEffectUnknown ? ItemStatus::kIncomplete
                                                   : ItemStatus::kFailed;
   item.call_id = body.call_id;
@@ -209,24 +209,36 @@ Result<void> Step::run() {
   state_.last_active = entry_.time;
   state_.bytes_since_snapshot += entry_.body.size();
   switch (entry_.kind) {
-    case journal::kSessionCreated: return decoded<SessionCreatedBody>();
-    case journal::kSessionFailed: return decoded<SessionFailedBody>();
-    case journal::kInputQueued: return decoded<InputQueuedBody>();
-    case journal::kUserMessage: return decoded<UserMessageBody>();
-    case journal::kModelCallStarted: return decoded<ModelCallStartedBody>();
-    case journal::kModelCallFinished: return decoded<ModelCallFinishedBody>();
-    case journal::kModelCallAbandoned: return decoded<ModelCallAbandonedBody>();
-    case journal::kFunctionOutput: return decoded<FunctionOutputBody>();
-    case journal::kEffectStarted: return decoded<EffectStartedBody>();
+    case journal::kSessionCreated:
+      return decoded<SessionCreatedBody>();
+    case journal::kSessionFailed:
+      return decoded<SessionFailedBody>();
+    case journal::kInputQueued:
+      return decoded<InputQueuedBody>();
+    case journal::kUserMessage:
+      return decoded<UserMessageBody>();
+    case journal::kModelCallStarted:
+      return decoded<ModelCallStartedBody>();
+    case journal::kModelCallFinished:
+      return decoded<ModelCallFinishedBody>();
+    case journal::kModelCallAbandoned:
+      return decoded<ModelCallAbandonedBody>();
+    case journal::kFunctionOutput:
+      return decoded<FunctionOutputBody>();
+    case journal::kEffectStarted:
+      return decoded<EffectStartedBody>();
     case journal::kEffectFinished:
     case journal::kEffectUnknown:
     case journal::kEffectDenied: {
       TRY(body, decode<EffectEndedBody>(entry_.body));
       return on_effect_ended(body);
     }
-    case journal::kTurnCreated: return decoded<TurnCreatedBody>();
-    case journal::kTurnStarted: return decoded<TurnStartedBody>();
-    case journal::kTurnEnded: return decoded<TurnEndedBody>();
+    case journal::kTurnCreated:
+      return decoded<TurnCreatedBody>();
+    case journal::kTurnStarted:
+      return decoded<TurnStartedBody>();
+    case journal::kTurnEnded:
+      return decoded<TurnEndedBody>();
     default:
       return fail(ErrorCode::kInternal, "entry " + std::to_string(entry_.seq) +
                                             " is of the unknown kind " +
@@ -352,8 +364,8 @@ Result<void> Step::on(const FunctionOutputBody& body) {
   TurnState& turn = *state_.turn;
   auto call = take_call(body.by_engine ? turn.undecided : turn.pending, body.call_id);
   if (!call)
-    return fail(ErrorCode::kInternal, "entry " + std::to_string(entry_.seq) +
-                                          " answers a call that nobody waits for");
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " answers a call that nobody waits for");
   if (!body.by_engine && turn.pending.empty()) emit_session(EventType::kSessionInProgress);
   emit_output(*call, view_of_output(state_.key.session, state_.turn_id(), entry_.seq, body));
   return {};
@@ -376,9 +388,8 @@ Result<void> Step::on_effect_ended(const EffectEndedBody& body) {
   TurnState& turn = *state_.turn;
   std::optional<OpenCall> call = take_call(turn.undecided, body.call_id);  // denied before it began
   if (!call) {
-    auto found = std::find_if(turn.effects.begin(), turn.effects.end(), [&](const OpenEffect& e) {
-      return e.call.call_id == body.call_id;
-    });
+    auto found = std::find_if(turn.effects.begin(), turn.effects.end(),
+                              [&](const OpenEffect& e) { return e.call.call_id == body.call_id; });
     if (found == turn.effects.end())
       return fail(ErrorCode::kInternal,
                   "entry " + std::to_string(entry_.seq) + " ends an effect that is not open");
@@ -559,15 +570,14 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
       return std::vector{
           view_of_effect_output(session, turn_id(body.turn), entry.seq, entry.kind, body)};
     }
-    default: return std::vector<ItemView>{};
+    default:
+      return std::vector<ItemView>{};
   }
 }
 
-std::shared_ptr<const SessionEvent> message_added(const SessionState& state,
-                                                  std::uint64_t call_seq,
+std::shared_ptr<const SessionEvent> message_added(const SessionState& state, std::uint64_t call_seq,
                                                   std::uint32_t output_index) {
-  SessionEvent event =
-      volatile_event(EventType::kItemAdded, state, call_seq, output_index, 0);
+  SessionEvent event = volatile_event(EventType::kItemAdded, state, call_seq, output_index, 0);
   ItemView item;
   item.id = event.item_id;
   item.turn_id = event.turn_id;

@@ -1,9 +1,9 @@
 // The fold: one entry applied to a session's state, and the events it makes.
 //
-// Pure: the same entries give the same state and the same events, with the same places, whenever and
-// wherever they are folded — live after a commit, on waking, or for a subscriber who comes back.
-// Sub-indexes of events are counted per entry in the order given here, so the order is part of the
-// wire contract (docs/formats/journal.md) and must not change.
+// Pure: the same entries give the same state and the same events, with the same places, whenever
+// and wherever they are folded — live after a commit, on waking, or for a subscriber who comes
+// back. Sub-indexes of events are counted per entry in the order given here, so the order is part
+// of the wire contract (docs/formats/journal.md) and must not change.
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ struct FoldOptions {
   bool replay = false;  ///< also the volatile events of finished model calls, as first streamed
 };
 
-/// Applies `entry`, whose seq must be head + 1 or above. kInternal if the entry makes no sense here:
-/// the journal is damaged or this program is older than it.
+/// Applies `entry`, whose seq must be head + 1 or above. kInternal if the entry makes no sense
+/// here: the journal is damaged or this program is older than it.
 Result<Events> apply(SessionState& state, const journal::Entry& entry, FoldOptions options = {});
 
 /// State from what a store loaded.
@@ -33,8 +33,7 @@ Result<SessionState> fold(const journal::Loaded& loaded);
 Result<std::vector<ItemView>> items_of(const SessionId& session, const journal::Entry& entry);
 
 // The volatile events of the message that the running model call streams.
-std::shared_ptr<const SessionEvent> message_added(const SessionState& state,
-                                                  std::uint64_t call_seq,
+std::shared_ptr<const SessionEvent> message_added(const SessionState& state, std::uint64_t call_seq,
                                                   std::uint32_t output_index);
 std::shared_ptr<const SessionEvent> part_added(const SessionState& state, std::uint64_t call_seq,
                                                std::uint32_t output_index);

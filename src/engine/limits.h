@@ -18,6 +18,8 @@ inline constexpr std::size_t kMaxQueuedEvents = 1024;
 inline constexpr std::size_t kMaxQueuedEventBytes = 4 << 20;
 /// Subscribers of one session, live or catching up.
 inline constexpr std::size_t kMaxSubscribers = 1024;
+/// The last entry that ids can name: 4 thousand million, no session's length but a bound.
+inline constexpr std::uint64_t kLastSeq = 0xffff'ffff;
 /// Entries between two snapshots, or …
 inline constexpr std::uint64_t kSnapshotEntries = 64;
 /// … bytes of entry bodies.
@@ -35,7 +37,5 @@ inline constexpr std::int64_t kFirstRetryMs = 500;
 inline constexpr std::int64_t kLongestRetryMs = 30'000;
 /// … or what the provider asks for, up to this.
 inline constexpr std::int64_t kLongestRetryAfterMs = 24LL * 3600 * 1000;
-/// Pause before the store is asked again to take what has already happened.
-inline constexpr std::int64_t kStoreAgainMs = 1000;
 
 }  // namespace perdure::engine

@@ -48,8 +48,8 @@ async::Task<Result<StoredSession>> load_session(journal::JournalStore& journal, 
     if (!state && state.error().code != ErrorCode::kInternal)
       co_return std::unexpected(state.error());
   }
-  if (state && state->head == until)
-    co_return StoredSession{std::move(loaded.row), std::move(*state), true};
+  bool whole = state && (until < loaded.row.head || state->head == until);
+  if (whole) co_return StoredSession{std::move(loaded.row), std::move(*state), true};
   log::error("a session's log cannot be read",
              {{"session", key.session.value},
               {"why", state ? "its newest entries are missing" : state.error().message}});

@@ -15,8 +15,7 @@ const std::vector<journal::Kind> kItemKinds = {
     journal::kUserMessage,    journal::kModelCallFinished, journal::kModelCallAbandoned,
     journal::kFunctionOutput, journal::kEffectFinished,    journal::kEffectUnknown,
     journal::kEffectDenied};
-const std::vector<journal::Kind> kOutputKinds = {journal::kFunctionOutput,
-                                                 journal::kEffectFinished,
+const std::vector<journal::Kind> kOutputKinds = {journal::kFunctionOutput, journal::kEffectFinished,
                                                  journal::kEffectUnknown, journal::kEffectDenied};
 
 Task<Result<std::optional<Entry>>> first_entry(journal::JournalStore& journal, SessionKey key,
@@ -40,8 +39,8 @@ Task<Result<TurnRange>> range_of_turn(journal::JournalStore& journal, SessionKey
   auto unknown = [] { return fail(ErrorCode::kNotFound, "There is no such turn."); };
   auto place = parse_local_id(turn_id, "turn", key.session);
   if (!place || place->seq == 0) co_return unknown();
-  CO_TRY(created, co_await first_entry(journal, key, place->seq - 1, place->seq,
-                                       {journal::kTurnCreated}));
+  CO_TRY(created,
+         co_await first_entry(journal, key, place->seq - 1, place->seq, {journal::kTurnCreated}));
   if (!created) co_return unknown();
   CO_TRY(ended, co_await first_entry(journal, key, place->seq, ~0ULL, {journal::kTurnEnded}));
   co_return TurnRange{place->seq, ended ? ended->seq : ~0ULL};

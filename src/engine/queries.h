@@ -1,8 +1,8 @@
 // Lists over a session's log: items and turns, page by page, without an index of their own.
 //
 // Ids are places, so a cursor is a position in the log and a page is a range scan (turns: over the
-// stores' partial index of index kinds). Nothing here looks at an actor's memory except for the turn
-// that runs.
+// stores' partial index of index kinds). Nothing here looks at an actor's memory except for the
+// turn that runs.
 #pragma once
 
 #include "engine/engine.h"

@@ -331,8 +331,7 @@ Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotenc
   co_return receipt;
 }
 
-void SessionActor::note_commit(const std::vector<journal::Entry>& entries,
-                               std::uint64_t old_head) {
+void SessionActor::note_commit(const std::vector<journal::Entry>& entries, std::uint64_t old_head) {
   bool context_is_whole = context_.through() == old_head;
   for (const journal::Entry& entry : entries) {
     if (context_is_whole && !context_.add(entry)) {

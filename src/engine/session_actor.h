@@ -1,14 +1,14 @@
 // One session while it works: its state, its mailbox, and the effects it has started.
 //
 // session_actor.cc has its commands and the commit they share, session_effects.cc what runs between
-// an intent and its result. An actor lives on the engine's loop and is shared by the engine's map and the coroutines that work
-// for it. Commands take the mailbox one after the other, across their commit: no command ever sees
-// an uncommitted change (input gate), and what a command reveals leaves after its commit (output
-// gate: replies, events and effects take the receipt). Reads see the state, which only ever is
-// committed. An actor that was fenced out, or whose session was deleted, is `dead`: it does nothing
-// any more, and the engine makes a new one when somebody asks. Every effect that was started comes to
-// an end in the journal: what a provider or tool throws is a failure, and a result waits, with the
-// mailbox free, until the store takes it.
+// an intent and its result. An actor lives on the engine's loop and is shared by the engine's map
+// and the coroutines that work for it. Commands take the mailbox one after the other, across their
+// commit: no command ever sees an uncommitted change (input gate), and what a command reveals
+// leaves after its commit (output gate: replies, events and effects take the receipt). Reads see
+// the state, which only ever is committed. An actor that was fenced out, or whose session was
+// deleted, is `dead`: it does nothing any more, and the engine makes a new one when somebody asks.
+// Every effect that was started comes to an end in the journal: what a provider or tool throws is a
+// failure, and a result waits, with the mailbox free, until the store takes it.
 #pragma once
 
 #include <map>
@@ -182,7 +182,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   std::optional<Error> load_error_;  ///< why it could not be loaded, for all who waited
   bool readable_ = true;             ///< false: the state is a stand-in for a damaged log
   bool open_in_store_ = false;       ///< SessionRow::open as loaded
-  bool resuming_ = false;  ///< effects that start now were running before a crash
+  bool resuming_ = false;            ///< effects that start now were running before a crash
   bool dead_ = false;
 };
 

@@ -12,10 +12,14 @@ namespace {
 
 std::string_view to_string(models::Finish finish) {
   switch (finish) {
-    case models::Finish::kStop: return "stop";
-    case models::Finish::kToolCalls: return "tool_calls";
-    case models::Finish::kLength: return "length";
-    case models::Finish::kContentFilter: return "content_filter";
+    case models::Finish::kStop:
+      return "stop";
+    case models::Finish::kToolCalls:
+      return "tool_calls";
+    case models::Finish::kLength:
+      return "length";
+    case models::Finish::kContentFilter:
+      return "content_filter";
   }
   return "stop";
 }
@@ -44,13 +48,12 @@ bool is_for_client(const AgentConfig& agent, const models::OutputItem& item) {
          check_strict_json(item.arguments, {.exact_numbers = true}).has_value();
 }
 
-/// For models that cannot decide on tools themselves: the tool that the user's last message names, if
-/// that message is the last item, and otherwise none.
+/// For models that cannot decide on tools themselves: the tool that the user's last message names,
+/// if that message is the last item, and otherwise none.
 std::string named_tool(const models::ModelRequest& request) {
   if (request.tools.empty()) return {};
-  const auto* message = request.context.empty()
-                            ? nullptr
-                            : std::get_if<models::UserMessage>(&request.context.back());
+  const auto* message =
+      request.context.empty() ? nullptr : std::get_if<models::UserMessage>(&request.context.back());
   for (const models::FunctionTool& tool : request.tools)
     if (message && std::ranges::any_of(message->texts, [&](const std::string& text) {
           return text.find(tool.name) != std::string::npos;
@@ -117,8 +120,8 @@ class SessionActor::CallSink final : public models::ModelSink {
     std::uint32_t chunk = static_cast<std::uint32_t>(running_->chunks.size());
     running_->chunks.emplace_back(delta);
     if (!actor_.listeners_.empty())
-      actor_.publish(text_delta(actor_.state_, seq_, running_->output_index, chunk,
-                                std::string(delta)));
+      actor_.publish(
+          text_delta(actor_.state_, seq_, running_->output_index, chunk, std::string(delta)));
   }
 
   void on_response_id(std::string_view) override {}
@@ -184,7 +187,8 @@ void SessionActor::start_tool(const Committed&, OpenEffect effect) {
   async::spawn(core_.parts.executor, "tool " + effect.call.name, run_tool(std::move(effect)));
 }
 
-// ---- model calls ----------------------------------------------------------------------------------
+// ---- model calls
+// ----------------------------------------------------------------------------------
 
 Task<> SessionActor::run_model_call(std::uint64_t seq, std::string key) {
   RunningScope scope(shared_from_this(), seq);
@@ -238,10 +242,10 @@ Task<SessionActor::ModelResult> SessionActor::generate(models::Provider& provide
     co_return co_await provider.generate(std::move(request), sink, running->cancel.token());
   } catch (const std::exception& error) {
     log::error("a provider threw", {{"provider", provider.name()}, {"what", error.what()}});
-    co_return std::unexpected(models::ModelFailure{
-        .code = "server_error",
-        .message = "The model's provider failed in a way it should not have.",
-        .retryable = true});
+    co_return std::unexpected(
+        models::ModelFailure{.code = "server_error",
+                             .message = "The model's provider failed in a way it should not have.",
+                             .retryable = true});
   }
 }
 
@@ -315,7 +319,8 @@ Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
   return {};
 }
 
-// ---- tools ----------------------------------------------------------------------------------------
+// ---- tools
+// ----------------------------------------------------------------------------------------
 
 Task<> SessionActor::run_tool(OpenEffect effect) {
   RunningScope scope(shared_from_this(), effect.seq);
@@ -325,9 +330,9 @@ Task<> SessionActor::run_tool(OpenEffect effect) {
   auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
     EffectEndedBody body{.turn = batch.state().turn->seq, .call_id = effect.call.call_id};
     body.success = result.success && !refused;
-    body.output = refused ? "The call was made, but its result could not be stored: " +
-                                refused->message
-                          : result.output;
+    body.output = refused
+                      ? "The call was made, but its result could not be stored: " + refused->message
+                      : result.output;
     TRY_VOID(batch.add(journal::kEffectFinished, body));
     return {};
   };
@@ -345,12 +350,13 @@ Task<tools::ToolResult> SessionActor::call_tool(OpenEffect effect, async::Cancel
   } catch (const std::exception& error) {
     log::error("a tool threw", {{"tool", effect.call.name}, {"what", error.what()}});
     co_return tools::ToolResult{
-        false, std::string("The tool failed, and whether it took effect is unknown: ") +
-                   error.what()};
+        false,
+        std::string("The tool failed, and whether it took effect is unknown: ") + error.what()};
   }
 }
 
-// ---- ends -----------------------------------------------------------------------------------------
+// ---- ends
+// -----------------------------------------------------------------------------------------
 
 Task<> SessionActor::store_end(std::uint64_t intent, bool happened, AddEnd add_end) {
   std::optional<Error> refused;
@@ -367,13 +373,13 @@ Task<> SessionActor::store_end(std::uint64_t intent, bool happened, AddEnd add_e
     if (never && !refused)
       refused = std::move(error);
     else
-      co_await async::sleep_for(kStoreAgainMs);
+      co_await async::sleep_for(core_.settings.store_again_ms);
   }
 }
 
 /// One try. Between two the mailbox is free: a cancel comes first, and then nothing is left to do.
-Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happened,
-                                               AddEnd add_end, std::optional<Error> refused) {
+Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happened, AddEnd add_end,
+                                               std::optional<Error> refused) {
   auto lock = co_await mailbox_.acquire();
   touch();
   if (dead_ || !is_open(intent) || (core_.draining && !happened)) co_return Result<void>{};

@@ -1,8 +1,8 @@
 // The events of a session, as every door streams them.
 //
 // A *durable* event is made from a committed journal entry; its `place` (entry, sub-index) names it
-// for ever, so a stream can be rejoined behind it. A *volatile* event belongs to a running model call
-// and is named by the call's intent entry and an ordinal; once the call's item is committed, a
+// for ever, so a stream can be rejoined behind it. A *volatile* event belongs to a running model
+// call and is named by the call's intent entry and an ordinal; once the call's item is committed, a
 // replay gives the same volatile events again, from the chunk boundaries stored with the item.
 #pragma once
 
@@ -48,8 +48,8 @@ struct SessionEvent {
   std::string item_id;                         ///< content part and text events
   std::optional<std::uint32_t> output_index;   ///< output items; none for input items
   std::uint32_t content_index = 0;
-  std::string text;                   ///< delta; or the whole text of part done and text done
-  std::optional<FailureInfo> error;   ///< kError
+  std::string text;                  ///< delta; or the whole text of part done and text done
+  std::optional<FailureInfo> error;  ///< kError
 
   /// The stable, unique name of this event: "evt_…" (durable) or "evd_…" (volatile).
   std::string id() const;

@@ -10,8 +10,7 @@ SessionStatus SessionState::status() const {
 
 bool SessionState::open() const {
   if (error || !turn) return false;
-  bool only_waits_for_client =
-      !turn->pending.empty() && turn->effects.empty() && !turn->model_call;
+  bool only_waits_for_client = !turn->pending.empty() && turn->effects.empty() && !turn->model_call;
   return !only_waits_for_client;
 }
 
@@ -38,7 +37,7 @@ TurnView SessionState::turn_view() const {
   view.id = turn_id();
   view.agent_id = agent->id;
   view.session_id = key.session.value;
-  view.status = turn->started == 0        ? TurnStatus::kQueued
+  view.status = turn->started == 0      ? TurnStatus::kQueued
                 : turn->pending.empty() ? TurnStatus::kInProgress
                                         : TurnStatus::kWaiting;
   view.created = turn->created;
@@ -49,9 +48,8 @@ TurnView SessionState::turn_view() const {
 namespace {
 
 json::object to_json(const OpenCall& call) {
-  return {{"call_id", call.call_id},        {"name", call.name},
-          {"arguments", call.arguments},    {"seq", call.place.seq},
-          {"sub", call.place.sub},          {"output_index", call.output_index}};
+  return {{"call_id", call.call_id}, {"name", call.name},     {"arguments", call.arguments},
+          {"seq", call.place.seq},   {"sub", call.place.sub}, {"output_index", call.output_index}};
 }
 
 OpenCall call_from_json(const json::object& object) {
@@ -176,18 +174,12 @@ std::string to_snapshot(const SessionState& state) {
   for (const auto& [key, value] : state.metadata) metadata[key] = value;
   json::array queued;
   for (std::uint64_t seq : state.queued) queued.emplace_back(seq);
-  json::object object{{"agent", to_json(*state.agent)},
-                      {"environment", state.environment},
-                      {"metadata", std::move(metadata)},
-                      {"principal", state.principal},
-                      {"error", to_json(state.error)},
-                      {"created", state.created},
-                      {"last_active", state.last_active},
-                      {"head", state.head},
-                      {"queued", std::move(queued)},
-                      {"usage", engine::to_json(state.usage)},
-                      {"usage_known", state.usage_known},
-                      {"active", state.active}};
+  json::object object{{"agent", to_json(*state.agent)},   {"environment", state.environment},
+                      {"metadata", std::move(metadata)},  {"principal", state.principal},
+                      {"error", to_json(state.error)},    {"created", state.created},
+                      {"last_active", state.last_active}, {"head", state.head},
+                      {"queued", std::move(queued)},      {"usage", engine::to_json(state.usage)},
+                      {"usage_known", state.usage_known}, {"active", state.active}};
   if (state.turn) object["turn"] = to_json(*state.turn);
   return serialize(object);
 }

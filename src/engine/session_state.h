@@ -1,7 +1,7 @@
 // The state of a session: what its journal entries add up to.
 //
-// A plain value, cheap to copy and bounded: it holds what the turn loop decides on, never the text of
-// the conversation, which stays in the journal. State changes in one place only, `apply` (see
+// A plain value, cheap to copy and bounded: it holds what the turn loop decides on, never the text
+// of the conversation, which stays in the journal. State changes in one place only, `apply` (see
 // fold.h), and only by committed entries. A snapshot is this value as JSON.
 #pragma once
 
@@ -47,16 +47,16 @@ struct TurnState {
   UnixMillis created = 0;
   UnixMillis started = 0;  ///< 0: queued
   std::optional<OpenModelCall> model_call;
-  std::vector<OpenCall> pending;      ///< the client owes their results
-  std::vector<OpenCall> undecided;    ///< calls of the last response that nothing has been done with
-  std::vector<OpenEffect> effects;    ///< we owe their results
-  int failed_attempts = 0;            ///< of the model call that is due
-  UnixMillis retry_at = 0;            ///< the due model call waits for this; 0: it does not
+  std::vector<OpenCall> pending;    ///< the client owes their results
+  std::vector<OpenCall> undecided;  ///< calls of the last response that nothing has been done with
+  std::vector<OpenEffect> effects;  ///< we owe their results
+  int failed_attempts = 0;          ///< of the model call that is due
+  UnixMillis retry_at = 0;          ///< the due model call waits for this; 0: it does not
   int model_calls = 0;
   std::uint32_t next_output_index = 0;
   models::TokenUsage usage;
   bool usage_known = true;
-  bool finished = false;  ///< the model gave its final answer; only the end is missing
+  bool finished = false;               ///< the model gave its final answer; only the end is missing
   std::optional<FailureInfo> failure;  ///< … or the last attempt failed for good
 };
 
@@ -76,7 +76,7 @@ struct SessionState {
   bool usage_known = true;
   bool active = false;  ///< between kTurnStarted and the idle that follows
 
-  std::uint64_t snapshot_seq = 0;     ///< the newest snapshot; not part of one
+  std::uint64_t snapshot_seq = 0;  ///< the newest snapshot; not part of one
   std::size_t bytes_since_snapshot = 0;
 
   SessionStatus status() const;

@@ -1,7 +1,7 @@
 // What the engine shows of a session: values, in the domain's words, for every door alike.
 //
-// A facade turns these into its wire shapes and knows nothing else of a session. Views are immutable
-// snapshots; sharing one between subscribers costs a pointer.
+// A facade turns these into its wire shapes and knows nothing else of a session. Views are
+// immutable snapshots; sharing one between subscribers costs a pointer.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,9 @@ namespace perdure::engine {
 namespace {
 
 /// The place behind every event of an entry.
-Place end_of(std::uint64_t seq) { return {seq, ~0U}; }
+Place end_of(std::uint64_t seq) {
+  return {seq, ~0U};
+}
 
 std::unexpected<Error> unreadable() {
   return fail(ErrorCode::kInternal, "The session's log cannot be read by this server.");
@@ -42,38 +44,34 @@ Task<Result<void>> Follower::begin() {
   std::uint64_t head = actor->state().head;
   if (from_.after) {
     if (from_.after->seq > head)
-      co_return fail(ErrorCode::kInvalidArgument,
-                     "The session has no event with this id yet.", "starting_after");
+      co_return fail(ErrorCode::kInvalidArgument, "The session has no event with this id yet.",
+                     "starting_after");
     cursor_ = *from_.after;
     co_return Result<void>{};
   }
   // From now on: what is in progress is shown first, so that a client can follow it.
   cursor_ = end_of(head);
-  std::vector<OpenCall> pending;
-  if (actor->state().turn) pending = actor->state().turn->pending;
-  for (const OpenCall& call : pending) {
-    CO_TRY(shown, co_await shown_call(call));
-    if (shown) queue_.push_back(std::move(shown));
-  }
+  if (actor->state().turn) CO_TRY_VOID(co_await show_pending(actor->state().turn->pending));
   try_go_live(actor);
   co_return Result<void>{};
 }
 
-/// The event with which a pending function call appeared.
-Task<Result<std::shared_ptr<const SessionEvent>>> Follower::shown_call(OpenCall call) {
-  std::uint64_t before = call.place.seq - 1;
-  CO_TRY(stored, co_await load_session(core_->parts.journal, key_, before));
+Task<Result<void>> Follower::show_pending(std::vector<OpenCall> calls) {
+  if (calls.empty()) co_return Result<void>{};
+  std::uint64_t answer = calls.front().place.seq;
+  CO_TRY(stored, co_await load_session(core_->parts.journal, key_, answer - 1));
   if (!stored.readable) co_return unreadable();
-  journal::EntryQuery query{.key = key_, .after = before, .until = call.place.seq};
+  journal::EntryQuery query{.key = key_, .after = answer - 1, .until = answer};
   CO_TRY(entries, co_await core_->parts.journal.read(query));
   for (const journal::Entry& entry : entries) {
     CO_TRY(events, apply(stored.state, entry, {.events = true}));
     for (const auto& event : events)
       if (event->type == EventType::kItemAdded && event->item &&
-          event->item->call_id == call.call_id)
-        co_return event;
+          std::ranges::any_of(
+              calls, [&](const OpenCall& call) { return call.call_id == event->item->call_id; }))
+        queue_.push_back(event);
   }
-  co_return std::shared_ptr<const SessionEvent>();
+  co_return Result<void>{};
 }
 
 Task<Result<std::optional<Subscription::Batch>>> Follower::next() {
@@ -182,8 +180,8 @@ void Follower::push(const std::shared_ptr<const SessionEvent>& event) {
   if (settled_) return;
   queued_bytes_ += event->text.size() + 256;
   queue_.push_back(event);
-  if (from_.until_settled && (event->type == EventType::kSessionIdle ||
-                              event->type == EventType::kSessionFailed))
+  if (from_.until_settled &&
+      (event->type == EventType::kSessionIdle || event->type == EventType::kSessionFailed))
     settled_ = true;
 }
 

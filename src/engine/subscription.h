@@ -1,9 +1,9 @@
 // How a subscriber follows a session: from the journal until it has caught up, then live.
 //
-// Registering with the actor happens in the same step of the loop in which the follower sees that it
-// has reached the head, so nothing is missed and nothing comes twice. A subscriber that is slower
-// than its bounded queue loses the queue, not events: it reads on in the journal from the last
-// durable event it got, and the volatile ones come again with the same names.
+// Registering with the actor happens in the same step of the loop in which the follower sees that
+// it has reached the head, so nothing is missed and nothing comes twice. A subscriber that is
+// slower than its bounded queue loses the queue, not events: it reads on in the journal from the
+// last durable event it got, and the volatile ones come again with the same names.
 #pragma once
 
 #include <deque>
@@ -36,7 +36,9 @@ class Follower final : public Subscription, public EventListener {
   Task<Result<void>> approach();
   /// Reads events behind `cursor_` from the journal into the queue.
   Task<Result<void>> catch_up();
-  Task<Result<std::shared_ptr<const SessionEvent>>> shown_call(OpenCall call);
+  /// Queues the events with which these function calls appeared: all in one entry, a model's
+  /// answer.
+  Task<Result<void>> show_pending(std::vector<OpenCall> calls);
   /// Goes live if nothing lies between `cursor_` and the head.
   bool try_go_live(const std::shared_ptr<SessionActor>& actor);
   void leave();

@@ -5,7 +5,8 @@
 
 namespace perdure::engine {
 
-/// Bytes that are no text become U+FFFD; what is longer than kMaxToolOutputBytes is cut, and says so.
+/// Bytes that are no text become U+FFFD; what is longer than kMaxToolOutputBytes is cut, and says
+/// so.
 std::string fit_for_model(std::string output);
 
 }  // namespace perdure::engine

@@ -52,9 +52,8 @@ class TurnLoop {
   Result<void> place_queued() {
     std::vector<std::uint64_t> queued = batch_.state().queued;
     for (std::uint64_t seq : queued)
-      TRY_VOID(batch_.add(
-          journal::kUserMessage,
-          UserMessageBody{batch_.state().turn->seq, seq, parts_.queued_texts(seq)}));
+      TRY_VOID(batch_.add(journal::kUserMessage, UserMessageBody{batch_.state().turn->seq, seq,
+                                                                 parts_.queued_texts(seq)}));
     return {};
   }
 
@@ -76,9 +75,8 @@ class TurnLoop {
     tools::Tool* tool = parts_.tools.find(call.name);
     if (!tool) return refuse("There is no tool named '" + call.name + "'.");
 
-    policy::Decision decision = parts_.policy.decide({state.key, state.principal,
-                                                      policy::ActionKind::kToolCall, call.name,
-                                                      call.arguments});
+    policy::Decision decision = parts_.policy.decide(
+        {state.key, state.principal, policy::ActionKind::kToolCall, call.name, call.arguments});
     DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
     if (decision.verdict != policy::Verdict::kAllow) {
       TRY_VOID(batch_.add(journal::kEffectDenied,
@@ -88,12 +86,13 @@ class TurnLoop {
                                           .decision = record}));
       return {};
     }
-    EffectStartedBody body{.turn = turn,
-                           .call_id = call.call_id,
-                           .tool = call.name,
-                           .repeat_class = std::string(tools::to_string(tool->repeat_class())),
-                           .key = effect_key(state.key, local_id("fc", state.key.session, call.place)),
-                           .decision = record};
+    EffectStartedBody body{
+        .turn = turn,
+        .call_id = call.call_id,
+        .tool = call.name,
+        .repeat_class = std::string(tools::to_string(tool->repeat_class())),
+        .key = effect_key(state.key, local_id("fc", state.key.session, call.place)),
+        .decision = record};
     TRY(seq, batch_.add(journal::kEffectStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, body.repeat_class, body.key, journal::EffectState::kOpen});
@@ -104,10 +103,10 @@ class TurnLoop {
   Result<bool> start_model_call() {
     const SessionState& state = batch_.state();
     if (state.turn->model_calls >= parts_.max_model_calls_per_turn) {
-      TRY_VOID(end_turn(TurnStatus::kFailed,
-                        FailureInfo{"internal_error",
-                                    "The turn made " + std::to_string(state.turn->model_calls) +
-                                        " model calls without coming to an end."}));
+      TRY_VOID(end_turn(
+          TurnStatus::kFailed,
+          FailureInfo{"internal_error", "The turn made " + std::to_string(state.turn->model_calls) +
+                                            " model calls without coming to an end."}));
       return false;
     }
     auto resolved = parts_.models.resolve(state.agent->model);
@@ -123,9 +122,8 @@ class TurnLoop {
                                                 {"provider", resolved->provider->name()},
                                                 {"upstream", resolved->upstream},
                                                 {"context_through", through}});
-    policy::Decision decision = parts_.policy.decide({state.key, state.principal,
-                                                      policy::ActionKind::kModelCall,
-                                                      state.agent->model, action});
+    policy::Decision decision = parts_.policy.decide(
+        {state.key, state.principal, policy::ActionKind::kModelCall, state.agent->model, action});
     if (decision.verdict != policy::Verdict::kAllow) {
       TRY_VOID(end_turn(TurnStatus::kFailed,
                         FailureInfo{"invalid_request",
@@ -221,8 +219,8 @@ Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown) {
 }
 
 std::string effect_key(const SessionKey& session, std::string_view call) {
-  std::string input = "effect\n" + session.project.value + '\n' + session.session.value + '\n' +
-                      std::string(call);
+  std::string input =
+      "effect\n" + session.project.value + '\n' + session.session.value + '\n' + std::string(call);
   return to_hex(as_view(sha256(input)));
 }
 

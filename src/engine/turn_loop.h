@@ -10,8 +10,8 @@
 //                      └───────────────────────────── all answered ◀───────────────────┘
 //
 // Every arrow is a journal entry. `advance` adds entries to a batch until something outside must
-// happen first — a model answers, a tool ends, a client sends a result, a timer fires — and returns.
-// It starts nothing itself: the actor starts what the committed entries name.
+// happen first — a model answers, a tool ends, a client sends a result, a timer fires — and
+// returns. It starts nothing itself: the actor starts what the committed entries name.
 #pragma once
 
 #include <functional>
@@ -41,8 +41,8 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts);
 /// else as a new turn.
 Result<void> add_message(Batch& batch, std::vector<std::string> texts);
 
-/// Ends the running turn, and what runs in it, as cancelled. `shown` is the text of the message that
-/// the running model call has streamed, if it has.
+/// Ends the running turn, and what runs in it, as cancelled. `shown` is the text of the message
+/// that the running model call has streamed, if it has.
 struct ShownText {
   std::string text;
   std::uint32_t position = 0;
