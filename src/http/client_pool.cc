@@ -5,12 +5,14 @@
 namespace perdure::http {
 
 ClientPool::ClientPool(async::Executor executor, ClientSettings settings)
-    : executor_(executor),
-      settings_(std::move(settings)),
-      tls_(make_client_tls(settings_.ca_file)),
-      sweep_(executor) {}
+    : executor_(executor), settings_(std::move(settings)), sweep_(executor) {
+  if (!settings_.ca_file.empty()) tls_ = make_client_tls(settings_.ca_file);
+}
 
 std::shared_ptr<ClientConnection> ClientPool::make(const Url& url) {
+  // Reading the system's certificates takes as long as the rest of a start, so it waits for the
+  // first origin that needs them.
+  if (url.tls && !tls_) tls_ = make_client_tls({});
   return std::make_shared<ClientConnection>(executor_, url, tls_);
 }
 

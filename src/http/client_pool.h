@@ -43,8 +43,8 @@ class ClientPool : public std::enable_shared_from_this<ClientPool> {
 
   async::Executor executor_;
   ClientSettings settings_;
-  std::shared_ptr<boost::asio::ssl::context> tls_;
-  std::map<std::string, std::deque<Idle>> idle_;  // oldest first
+  std::shared_ptr<boost::asio::ssl::context> tls_;  ///< null until it is needed
+  std::map<std::string, std::deque<Idle>> idle_;    // oldest first
   std::size_t count_ = 0;
   boost::asio::steady_timer sweep_;
   bool sweeping_ = false;
