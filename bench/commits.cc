@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/commands.h"
@@ -13,6 +15,8 @@
 
 namespace perdure::bench {
 namespace {
+
+constexpr std::chrono::microseconds kPause(300);
 
 struct Close {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -42,7 +46,11 @@ void commits(const Arguments& arguments) {
     check(status, opened);
     check(sqlite3_exec(opened,
                        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-                       "CREATE TABLE row (id INTEGER PRIMARY KEY, body BLOB)",
+                       "CREATE TABLE row (id INTEGER PRIMARY KEY, body BLOB);"
+                       // A log of full length, begun anew: a server's does not grow either.
+                       "WITH RECURSIVE page (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM page "
+                       "WHERE n < 1200) INSERT INTO row (body) SELECT zeroblob(4000) FROM page;"
+                       "PRAGMA wal_checkpoint(RESTART)",
                        nullptr, nullptr, nullptr),
           opened);
     sqlite3_stmt* prepared = nullptr;
@@ -52,6 +60,9 @@ void commits(const Arguments& arguments) {
     std::unique_ptr<sqlite3_stmt, Close> statement(prepared);
     check(sqlite3_bind_int64(prepared, 1, arguments.number("bytes", 512)), opened);
     for (std::int64_t i = 0; i < arguments.number("count"); ++i) {
+      // As a server's writer does, which sleeps until there is something to write: a thread that
+      // never sleeps waits longer for a busy processor.
+      std::this_thread::sleep_for(kPause);
       const std::int64_t started = monotonic_ns();
       check(sqlite3_step(prepared), opened);
       check(sqlite3_reset(prepared), opened);
