@@ -19,8 +19,8 @@ struct ModelEntry {
   std::string provider;             ///< name of a provider
   std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
-  /// For models too small to decide on tools themselves: a message that names a tool makes the model
-  /// call it, and without such a message it calls none.
+  /// For models too small to decide on tools themselves: a message that names a tool makes the
+  /// model call it, and without such a message it calls none.
   bool name_tools = false;
 };
 
