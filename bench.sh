@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures Perdure beside yardsticks in the same run: docs/benchmarks.md says what, and how to read it.
 #
-#   ./bench.sh                    all rows, five rounds each
+#   ./bench.sh                    all rows, up to five rounds each
 #   ./bench.sh ROW…               some of them
 #   ./bench.sh --list             the rows
 #   ./bench.sh --quick            little of everything: to see that it works

@@ -55,7 +55,8 @@ def table(results):
             unit = f" {line['unit']}".rstrip()
             values = " | ".join(number(line[key]) + unit for key in ("min", "median", "max"))
             lines.append(f"| {line['name']} | {values} | {' | '.join(goal(line))} |")
-        lines += ["", f"{row['rounds']} rounds{', --quick' if row['quick'] else ''} at {row['commit']}, "
+        rounds = max(line["rounds"] for line in row["measures"])
+        lines += ["", f"{rounds} rounds{', --quick' if row['quick'] else ''} at {row['commit']}, "
                   f"{row['date']}; {about['cores']} cores ({about['cpu']}), {about['memory_gib']} GiB, Linux "
                   f"{about['kernel']}; load average {row['load_before']:.1f} before, {row['load_after']:.1f} after.", ""]
     return "\n".join(lines)
@@ -126,4 +127,5 @@ def main():
         write_document(results)
 
 
-main()
+if __name__ == "__main__":
+    main()
