@@ -156,8 +156,11 @@ def main():
             stream.wait_for("agent.session.idle")
             test.result_step(session, stream)
             model.gate.clear()
+            calls = model.count()
             server.send(session, [message("to be cancelled")])
             stream.wait_for("agent.session.turn.in_progress")
+            while model.count() == calls:  # the call to be cancelled is no call that leaves early
+                time.sleep(0.002)
             test.step("a cancel", lambda: server.send(session, [{"type": "agent.session.input.cancel"}]),
                       stream, "agent.session.turn.cancelled", False)
             model.gate.set()

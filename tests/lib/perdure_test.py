@@ -50,6 +50,8 @@ class Server:
             "PATH": os.environ["PATH"],
             "HOME": self.directory,
             "XDG_CONFIG_HOME": os.path.join(self.directory, "config"),
+            # The planted bug that tests/teeth asks for, and what a sanitised build needs.
+            **{name: os.environ[name] for name in ("PERDURE_BUG", "ASAN_OPTIONS") if name in os.environ},
             **self.environment,
             **(environment or {}),
         }
