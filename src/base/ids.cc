@@ -1,7 +1,5 @@
 #include "base/ids.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
 
 #include "base/bytes.h"
@@ -17,6 +15,13 @@ std::string_view tag_of(const SessionId& session) {
   std::string_view id = session.value;
   if (id.starts_with(kSessionPrefix)) id.remove_prefix(kSessionPrefix.size());
   return id.substr(0, kTagLength);
+}
+
+/// At least `digits` digits, with leading zeros.
+void append_hex(std::string& out, std::uint64_t number, int digits) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  while (digits < 16 && number >> (4 * digits) != 0) ++digits;
+  while (digits-- > 0) out += kDigits[number >> (4 * digits) & 15];
 }
 
 template <class Number>
@@ -45,7 +50,15 @@ bool is_session_id(std::string_view text) {
 }
 
 std::string local_id(std::string_view prefix, const SessionId& session, Place place) {
-  return fmt::format("{}_{}{:08x}{:04x}", prefix, tag_of(session), place.seq, place.sub);
+  std::string_view tag = tag_of(session);
+  std::string id;
+  id.reserve(prefix.size() + 1 + tag.size() + 12);
+  id += prefix;
+  id += '_';
+  id += tag;
+  append_hex(id, place.seq, 8);
+  append_hex(id, place.sub, 4);
+  return id;
 }
 
 std::optional<Place> parse_local_id(std::string_view text, std::string_view prefix,

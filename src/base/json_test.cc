@@ -82,5 +82,22 @@ TEST(Json, ReadersFallBack) {
   EXPECT_EQ(find(object, "absent"), nullptr);
 }
 
+TEST(AppendQuoted, AgreesWithTheParserWhereverAnEscapeStands) {
+  for (std::size_t length = 0; length < 40; ++length)
+    for (std::size_t place = 0; place < length; ++place)
+      for (char c : {'"', '\\', '\n', '\x01', '\x1f', ' ', '!', '#', '[', ']', '\x7f'}) {
+        std::string text(length, 'a');
+        text[place] = c;
+        if (place > 2) text.replace(0, 2, "\u00e9");
+        std::string quoted;
+        append_quoted(quoted, text);
+        auto parsed = parse_json(quoted);
+        ASSERT_TRUE(parsed) << quoted;
+        ASSERT_EQ(as_view(parsed->get_string()), text) << quoted;
+        bool escaped = c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+        ASSERT_EQ(quoted.size() > length + 2, escaped) << quoted;
+      }
+}
+
 }  // namespace
 }  // namespace perdure

@@ -6,6 +6,7 @@
 
 #include "async/signal.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "engine/limits.h"
 #include "engine/load_session.h"
 #include "engine/queries.h"
@@ -281,15 +282,20 @@ Task<std::int64_t> EngineImpl::fire_due_timers() {
 
 Task<> EngineImpl::run_passivation() {
   Busy busy(core_);
+  std::size_t left = 0;  ///< since memory was last given back
   while (!core_.draining) {
     bool crowded = actors_.size() > core_.settings.max_awake;
     UnixMillis now = core_.parts.env.now();
     UnixMillis limit = now - (crowded ? 0 : core_.settings.passivate_after_ms);
-    std::erase_if(actors_, [&](const auto& entry) {
+    left += std::erase_if(actors_, [&](const auto& entry) {
       const ActorPtr& actor = entry.second;
       bool long_unused = actor->last_used() <= limit || actor->last_used() > now;
       return actor.use_count() == 1 && actor->idle() && long_unused;
     });
+    if (left >= kCrowd) {
+      release_free_memory();
+      left = 0;
+    }
     co_await housekeeping_.wait(
         std::clamp<std::int64_t>(core_.settings.passivate_after_ms, 1, 5000));
   }

@@ -20,6 +20,8 @@ inline constexpr std::size_t kMaxQueuedEventBytes = 4 << 20;
 inline constexpr std::size_t kMaxSubscribers = 1024;
 /// The last entry that ids can name: 4 thousand million, no session's length but a bound.
 inline constexpr std::uint64_t kLastSeq = 0xffff'ffff;
+/// Sessions that have left memory before the allocator's free space goes back to the system.
+inline constexpr std::size_t kCrowd = 100;
 /// Entries between two snapshots, or …
 inline constexpr std::uint64_t kSnapshotEntries = 64;
 /// … bytes of entry bodies.
