@@ -106,7 +106,7 @@ def main():
                     failures.append(f"{session}: acknowledged {texts}, stored {said}")
                 turns = server.request("GET", f"/v1/agents/sessions/{session}/turns?limit=100")[2]["data"]
                 if any(turn["status"] != "completed" for turn in turns):
-                    failures.append(f"{session}: turns {[turn['status'] for turn in turns]}")
+                    failures.append(f"{session}: turns {[turn['error'] or turn['status'] for turn in turns]}")
         server.stop()
         server.close()
         model.close()
