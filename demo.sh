@@ -109,11 +109,11 @@ else
 fi
 echo "Model: $kind"
 if [[ $scripted == yes ]]; then
-  cat >"$config" <<'TOML'
+  cat >"$config" <<TOML
 [[provider]]
 name = "scripted"
 kind = "scripted"
-script = "story.json"
+script = "$dir/story.json"
 TOML
   cat >"$dir/story.json" <<'JSON'
 {"steps": [{"when": "short story", "times": 0, "delay_ms": 50, "text":
