@@ -4,7 +4,7 @@
 source scripts/stages/common.sh
 
 seconds=30
-[[ -z ${PERDURE_LONG:-} ]] || seconds=1800
+[[ -z ${PERDURE_LONG:-} ]] || seconds=300
 mapfile -t names < <(sed -n 's/^add_fuzzer(\([a-z0-9_]*\).*/\1/p' fuzz/CMakeLists.txt)
 build fuzz "${names[@]}"
 mkdir -p build/fuzz/found

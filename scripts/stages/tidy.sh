@@ -5,5 +5,7 @@ source scripts/stages/common.sh
 build dev all
 mapfile -t files < <(git ls-files 'src/*.cc' 'cli/*.cc')
 for file in "${files[@]}"; do
-  check "clang-tidy $file" clang-tidy-19 --quiet -p build/dev "$file"
+  while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
+  check "clang-tidy $file" clang-tidy-19 --quiet -p build/dev "$file" &
 done
+wait

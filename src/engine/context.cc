@@ -79,6 +79,7 @@ models::ModelRequest Context::request(const SessionState& state) const {
   for (const FunctionConfig& function : agent.functions)
     request.tools.push_back({function.name, function.description, function.parameters});
   request.reasoning_effort = agent.reasoning_effort.value_or("");
+  request.reasoning_summary = agent.reasoning_summary.value_or("");
   request.text_format = agent.text_schema.value_or("");
   request.verbosity = agent.verbosity == "medium" ? "" : agent.verbosity;
   request.cache_key = state.key.session.value;

@@ -12,6 +12,7 @@
 #include "engine/queries.h"
 #include "engine/session_actor.h"
 #include "engine/subscription.h"
+#include "models/catalog.h"
 
 namespace perdure::engine {
 namespace {
@@ -54,6 +55,10 @@ class EngineImpl final : public Engine {
     async::spawn(parts.executor, "passivation", run_passivation());
   }
 
+  Result<models::Capabilities> capabilities(std::string_view model) const override {
+    TRY(resolved, core_.parts.models.resolve(model));
+    return resolved.provider->capabilities();
+  }
   Task<Result<Created>> create_session(CreateSession command) override;
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                  Idempotency idempotency) override;

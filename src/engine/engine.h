@@ -20,6 +20,7 @@
 #include "engine/session_event.h"
 #include "engine/session_view.h"
 #include "journal/journal.h"
+#include "models/provider.h"
 
 namespace perdure::async {
 class BlockingPool;
@@ -135,6 +136,9 @@ struct Settings {
 class Engine {
  public:
   virtual ~Engine() = default;
+
+  /// What the provider that answers for a model can be asked for; kNotFound where none does.
+  virtual Result<models::Capabilities> capabilities(std::string_view model) const = 0;
 
   /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;

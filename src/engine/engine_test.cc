@@ -45,6 +45,24 @@ TEST_P(EngineTest, TheNextTurnSeesTheFirst) {
   EXPECT_THAT(last_context(), ElementsAre("user first", "assistant one", "user second"));
 }
 
+TEST_P(EngineTest, TheAgentsSettingsReachTheModel) {
+  AgentConfig agent = agent_with({"look"});
+  agent.instructions = "Be brief.";
+  agent.reasoning_effort = "high";
+  agent.reasoning_summary = "detailed";
+  agent.verbosity = "low";
+  agent.text_schema = R"({"type":"object"})";
+  SessionKey key = world.create("hi", agent);
+  world.wait_for(key, SessionStatus::kIdle);
+  const models::ModelRequest& asked = world.outside.requests.back();
+  EXPECT_EQ(asked.instructions, "Be brief.");
+  EXPECT_EQ(asked.tools.at(0).name, "look");
+  EXPECT_EQ(asked.reasoning_effort, "high");
+  EXPECT_EQ(asked.reasoning_summary, "detailed");
+  EXPECT_EQ(asked.verbosity, "low");
+  EXPECT_EQ(asked.text_format, R"({"type":"object"})");
+}
+
 TEST_P(EngineTest, AFunctionCallWaitsForTheClientAndGoesOnWithItsResult) {
   world.outside.answers.push_back(
       {.chunks = {"Let me look."}, .calls = {function_call("c1", "look", R"({"at":"x"})")}});

@@ -5,7 +5,7 @@
 namespace perdure::engine {
 
 async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvider::generate(
-    models::ModelRequest request, models::ModelSink& sink, async::CancelToken cancel) {
+    models::ModelRequest request, models::ModelSink* sink, async::CancelToken cancel) {
   outside_.requests.push_back(std::move(request));
   Answer answer{.chunks = {"ok"}};
   if (outside_.respond) {
@@ -17,10 +17,10 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
   models::ModelOutput output;
   if (!answer.chunks.empty()) {
     models::OutputItem message;
-    sink.on_message_started(0);
+    sink->on_message_started(0);
     for (const std::string& chunk : answer.chunks) {
       co_await async::yield();
-      sink.on_text(chunk);
+      sink->on_text(chunk);
       message.text += chunk;
     }
     if (answer.text) message.text = *answer.text;

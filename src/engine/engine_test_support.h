@@ -66,8 +66,11 @@ class FakeProvider final : public models::Provider {
   explicit FakeProvider(Outside& outside) : outside_(outside) {}
   std::string_view name() const override { return "fake"; }
   std::string_view kind() const override { return "fake"; }
+  models::Capabilities capabilities() const override {
+    return {.reasoning_summary = true, .verbosity = true};
+  }
   async::Task<std::expected<models::ModelOutput, models::ModelFailure>> generate(
-      models::ModelRequest request, models::ModelSink& sink, async::CancelToken cancel) override;
+      models::ModelRequest request, models::ModelSink* sink, async::CancelToken cancel) override;
 
  private:
   Outside& outside_;

@@ -145,7 +145,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<> run_model_call(std::uint64_t seq, std::string key);
   Task<> run_tool(OpenEffect effect);
   Task<ModelResult> ask_model(std::uint64_t seq, std::string key, std::shared_ptr<Running> running);
-  Task<ModelResult> generate(models::Provider& provider, models::ModelRequest request,
+  Task<ModelResult> generate(models::Provider* provider, models::ModelRequest request,
                              std::uint64_t seq, std::shared_ptr<Running> running);
   Task<tools::ToolResult> call_tool(OpenEffect effect, async::CancelToken cancel);
   Task<Result<void>> fill_context();

@@ -225,7 +225,7 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::
   request.model = resolved->upstream;
   request.idempotency_key = std::move(key);
   if (resolved->name_tools) request.tool_choice = named_tool(request);
-  ModelResult result = co_await generate(*resolved->provider, std::move(request), seq, running);
+  ModelResult result = co_await generate(resolved->provider, std::move(request), seq, running);
   if (running->bytes > kMaxAnswerBytes)
     co_return std::unexpected(models::ModelFailure{
         .code = "max_output_tokens", .message = "The model's answer was longer than 8 MiB."});
@@ -233,15 +233,15 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::
 }
 
 /// What the provider says; what it throws is a failure that may pass.
-Task<SessionActor::ModelResult> SessionActor::generate(models::Provider& provider,
+Task<SessionActor::ModelResult> SessionActor::generate(models::Provider* provider,
                                                        models::ModelRequest request,
                                                        std::uint64_t seq,
                                                        std::shared_ptr<Running> running) {
   CallSink sink(*this, seq, running);
   try {
-    co_return co_await provider.generate(std::move(request), sink, running->cancel.token());
+    co_return co_await provider->generate(std::move(request), &sink, running->cancel.token());
   } catch (const std::exception& error) {
-    log::error("a provider threw", {{"provider", provider.name()}, {"what", error.what()}});
+    log::error("a provider threw", {{"provider", provider->name()}, {"what", error.what()}});
     co_return std::unexpected(
         models::ModelFailure{.code = "server_error",
                              .message = "The model's provider failed in a way it should not have.",

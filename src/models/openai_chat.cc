@@ -21,8 +21,11 @@ class OpenAiChat final : public Provider {
 
   std::string_view name() const override { return settings_.name; }
   std::string_view kind() const override { return kOpenAiChat; }
+  Capabilities capabilities() const override {
+    return {.reasoning_summary = false, .verbosity = dialect_ == ChatDialect::kOpenAi};
+  }
 
-  Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink& sink,
+  Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,
                                                           async::CancelToken cancel) override {
     auto body = chat_request_body(request, dialect_);
     if (!body) co_return std::unexpected(failures_.invalid(body.error().message));
@@ -31,7 +34,7 @@ class OpenAiChat final : public Provider {
     call.headers = call_headers(settings_.api_key, request.idempotency_key);
     call.body = std::move(*body);
     call.timeouts = settings_.timeouts;
-    co_return co_await streamed_call({&client_, &env_, &sink}, failures_, std::move(call),
+    co_return co_await streamed_call({&client_, &env_, sink}, failures_, std::move(call),
                                      std::make_unique<ChatStream>(failures_), std::move(cancel));
   }
 

@@ -20,8 +20,11 @@ class OpenAiResponses final : public Provider {
 
   std::string_view name() const override { return settings_.name; }
   std::string_view kind() const override { return kOpenAiResponses; }
+  Capabilities capabilities() const override {
+    return {.reasoning_summary = true, .verbosity = true};
+  }
 
-  Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink& sink,
+  Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,
                                                           async::CancelToken cancel) override {
     auto body = responses_request_body(request, is_openai_);
     if (!body) co_return std::unexpected(failures_.invalid(body.error().message));
@@ -30,7 +33,7 @@ class OpenAiResponses final : public Provider {
     call.headers = call_headers(settings_.api_key, request.idempotency_key);
     call.body = std::move(*body);
     call.timeouts = settings_.timeouts;
-    co_return co_await streamed_call({&client_, &env_, &sink}, failures_, std::move(call),
+    co_return co_await streamed_call({&client_, &env_, sink}, failures_, std::move(call),
                                      std::make_unique<ResponsesStream>(failures_),
                                      std::move(cancel));
   }

@@ -44,7 +44,7 @@ class OpenAi : public ::testing::Test {
 
   Answer ask(Provider& provider, ModelRequest request = {}) {
     auto answer =
-        boost::asio::co_spawn(context, provider.generate(std::move(request), sink, source.token()),
+        boost::asio::co_spawn(context, provider.generate(std::move(request), &sink, source.token()),
                               boost::asio::use_future);
     run_until(
         [&] { return answer.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
@@ -193,7 +193,7 @@ TEST_F(OpenAi, ACancelInTheStreamClosesTheConnection) {
 TEST_F(OpenAi, ACancelWhileReadingClosesTheConnection) {
   upstream.answer(sse_answer(kChunk), /*hold=*/true);
   auto provider = chat();
-  auto answer = boost::asio::co_spawn(context, provider->generate({}, sink, source.token()),
+  auto answer = boost::asio::co_spawn(context, provider->generate({}, &sink, source.token()),
                                       boost::asio::use_future);
   run_until([&] { return !sink.deltas.empty(); });
   source.cancel();
@@ -205,7 +205,7 @@ TEST_F(OpenAi, ACancelWhileReadingClosesTheConnection) {
 TEST_F(OpenAi, ACancelBeforeTheAnswerBeginsClosesTheConnection) {
   upstream.answer("", /*hold=*/true);
   auto provider = responses();
-  auto answer = boost::asio::co_spawn(context, provider->generate({}, sink, source.token()),
+  auto answer = boost::asio::co_spawn(context, provider->generate({}, &sink, source.token()),
                                       boost::asio::use_future);
   run_until([&] { return !upstream.received().empty(); });
   source.cancel();

@@ -36,11 +36,19 @@ struct ModelRequest {
       tool_choice;  ///< "" (provider's default), "auto", "none", "required", or a function's name
   bool parallel_tool_calls = true;
   std::string reasoning_effort;        ///< "" or none…max
+  std::string reasoning_summary;       ///< "" (none) or concise, detailed, auto
   std::string text_format;             ///< "" or JSON Schema text the answer must follow
   std::string verbosity;               ///< "" or low, medium, high
   std::int64_t max_output_tokens = 0;  ///< 0: the provider's default
   std::string idempotency_key;         ///< sent where the provider takes one
   std::string cache_key;  ///< the session: providers route equal keys to the same cache
+};
+
+/// The settings of a ModelRequest that not every provider has words for. One that it has none for
+/// is refused when a session asks for it, and never silently left out.
+struct Capabilities {
+  bool reasoning_summary = false;
+  bool verbosity = false;
 };
 
 /// kLength: the answer ends in its middle, and the arguments of its last function call may, too.
@@ -84,9 +92,10 @@ class Provider {
   virtual std::string_view name() const = 0;
   /// "openai-responses", "openai-chat", "scripted" …
   virtual std::string_view kind() const = 0;
+  virtual Capabilities capabilities() const = 0;
   /// `sink` outlives the call. After a cancel the call returns soon with code "cancelled".
   virtual Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request,
-                                                                  ModelSink& sink,
+                                                                  ModelSink* sink,
                                                                   async::CancelToken cancel) = 0;
 };
 

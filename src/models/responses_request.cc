@@ -150,6 +150,14 @@ void add_text(ObjectText& body, const ModelRequest& request) {
   body.add_raw("text", text.text());
 }
 
+void add_reasoning(ObjectText& body, const ModelRequest& request) {
+  if (request.reasoning_effort.empty() && request.reasoning_summary.empty()) return;
+  ObjectText reasoning;
+  if (!request.reasoning_effort.empty()) reasoning.add("effort", request.reasoning_effort);
+  if (!request.reasoning_summary.empty()) reasoning.add("summary", request.reasoning_summary);
+  body.add_raw("reasoning", reasoning.text());
+}
+
 }  // namespace
 
 Result<std::string> responses_request_body(const ModelRequest& request, bool is_openai) {
@@ -160,8 +168,7 @@ Result<std::string> responses_request_body(const ModelRequest& request, bool is_
   body.add_raw("input", input_array(request.context));
   add_tools(body, request);
   add_text(body, request);
-  if (!request.reasoning_effort.empty())
-    body.add_raw("reasoning", ObjectText().add("effort", request.reasoning_effort).text());
+  add_reasoning(body, request);
   if (request.max_output_tokens > 0) body.add("max_output_tokens", request.max_output_tokens);
   if (is_openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
   body.add_raw("include", R"(["reasoning.encrypted_content"])");

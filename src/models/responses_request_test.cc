@@ -106,6 +106,7 @@ TEST(ResponsesRequest, SaysEveryOption) {
   request.tool_choice = "a";
   request.parallel_tool_calls = false;
   request.reasoning_effort = "low";
+  request.reasoning_summary = "detailed";
   request.text_format = R"({"type":"object"})";
   request.verbosity = "high";
   request.max_output_tokens = 77;
@@ -118,7 +119,7 @@ TEST(ResponsesRequest, SaysEveryOption) {
             R"({"type":"object"},"strict":false}])");
   EXPECT_EQ(member(text, "tool_choice"), R"({"type":"function","name":"a"})");
   EXPECT_EQ(member(text, "parallel_tool_calls"), "false");
-  EXPECT_EQ(member(text, "reasoning"), R"({"effort":"low"})");
+  EXPECT_EQ(member(text, "reasoning"), R"({"effort":"low","summary":"detailed"})");
   EXPECT_EQ(member(text, "text"),
             R"({"format":{"type":"json_schema","name":"answer","strict":true,"schema":)"
             R"({"type":"object"}},"verbosity":"high"})");

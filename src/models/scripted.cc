@@ -94,11 +94,15 @@ class Scripted final : public Provider {
 
   std::string_view name() const override { return name_; }
   std::string_view kind() const override { return kScripted; }
+  /// It plays its script whatever it is asked for: it stands in for every provider.
+  Capabilities capabilities() const override {
+    return {.reasoning_summary = true, .verbosity = true};
+  }
 
-  Task<Answer> generate(ModelRequest request, ModelSink& sink, async::CancelToken cancel) override {
+  Task<Answer> generate(ModelRequest request, ModelSink* sink, async::CancelToken cancel) override {
     ScriptStep step = next_step(request);
     auto answer =
-        co_await async::until_cancelled(play(std::move(step), std::move(request), &sink), cancel);
+        co_await async::until_cancelled(play(std::move(step), std::move(request), sink), cancel);
     if (!answer || cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
     co_return std::move(*answer);
   }

@@ -33,7 +33,7 @@ class Scripted : public ::testing::Test {
   std::future<Answer> begin(ModelRequest request) {
     sink = {};
     return boost::asio::co_spawn(context,
-                                 provider->generate(std::move(request), sink, source.token()),
+                                 provider->generate(std::move(request), &sink, source.token()),
                                  boost::asio::use_future);
   }
   void run() {

@@ -10,6 +10,7 @@
 #include "facades/agents_api/limits.h"
 #include "facades/agents_api/stream.h"
 #include "facades/agents_api/version.h"
+#include "facades/agents_api/wire_agent.h"
 #include "facades/agents_api/wire_out.h"
 #include "facades/common/json_reader.h"
 
@@ -159,6 +160,9 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
     co_return co_await answer_again(caller, *ticket.answered(), std::move(create));
 
   engine::CreateSession& command = create.command;
+  // A model that nobody answers for is not this request's fault: its turn will say so.
+  if (auto capabilities = engine_.capabilities(command.agent.model))
+    CO_TRY_VOID(check_capabilities(command.agent, *capabilities));
   command.project = caller.project;
   command.principal = caller.principal;
   if (ticket.key())

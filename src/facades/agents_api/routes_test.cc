@@ -33,6 +33,9 @@ class Receipts : public journal::JournalStore {
 
 class FakeEngine final : public engine::Engine {
  public:
+  Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
+  models::Capabilities can{.reasoning_summary = true, .verbosity = true};
+
   Task<Result<engine::Created>> create_session(engine::CreateSession command) override {
     ++creations;
     engine::SessionView view;
@@ -219,6 +222,27 @@ TEST_F(RoutesTest, ARefusedCreationLeavesNothingBehind) {
   EXPECT_EQ(engine_.creations, 0);
   EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 201)
       << "the key is still free";
+}
+
+TEST_F(RoutesTest, WhatTheModelsProviderHasNoWordsForIsRefused) {
+  engine_.can = {};
+  for (std::string_view setting :
+       {R"("reasoning":{"summary":"auto"})", R"("text":{"verbosity":"low"})"}) {
+    http::Response answer =
+        call("POST", kSessions,
+             {.body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m",)" +
+                      std::string(setting) + "}}"});
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(error_of(answer).at("param"), setting.starts_with("\"reasoning")
+                                                ? "agent.reasoning.summary"
+                                                : "agent.text.verbosity");
+  }
+  EXPECT_EQ(engine_.creations, 0);
+  EXPECT_EQ(call("POST", kSessions,
+                 {.body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m",)"
+                          R"("text":{"verbosity":"medium"}}})"})
+                .status,
+            201);
 }
 
 TEST_F(RoutesTest, ACreationStreamStartsAtTheBeginningAndEndsWhenSettled) {

@@ -206,4 +206,21 @@ Result<AgentConfig> read_agent(const std::optional<JsonField>& field) {
   return agent;
 }
 
+Result<void> check_capabilities(const AgentConfig& agent,
+                                const models::Capabilities& capabilities) {
+  auto unsupported = [&](std::string_view path) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Unsupported parameter: '{}' is not supported by the provider of the "
+                            "model '{}'.",
+                            path, agent.model),
+                std::string(path));
+  };
+  if (agent.reasoning_summary && !capabilities.reasoning_summary)
+    return unsupported("agent.reasoning.summary");
+  // "medium" is what every model does unasked.
+  if (agent.verbosity != "medium" && !capabilities.verbosity)
+    return unsupported("agent.text.verbosity");
+  return {};
+}
+
 }  // namespace perdure::facades::agents_api

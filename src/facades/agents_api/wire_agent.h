@@ -6,10 +6,16 @@
 #include "base/error.h"
 #include "engine/session_view.h"
 #include "facades/common/json_reader.h"
+#include "models/provider.h"
 
 namespace perdure::facades::agents_api {
 
 /// SessionCreateParams.Agent; nullopt where the request has none.
 Result<engine::AgentConfig> read_agent(const std::optional<JsonField>& field);
+
+/// kInvalidArgument with the member's path where the agent asks for what its model's provider has no
+/// words for.
+Result<void> check_capabilities(const engine::AgentConfig& agent,
+                                const models::Capabilities& capabilities);
 
 }  // namespace perdure::facades::agents_api
