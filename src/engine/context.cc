@@ -47,7 +47,7 @@ Result<void> Context::add(const journal::Entry& entry) {
   switch (entry.kind) {
     case journal::kUserMessage: {
       TRY(body, decode<UserMessageBody>(entry.body));
-      items_.push_back(models::UserMessage{std::move(body.texts)});
+      items_.push_back(models::UserMessage{std::move(body.parts)});
       return {};
     }
     case journal::kModelCallFinished: {
@@ -82,6 +82,8 @@ models::ModelRequest Context::request(const SessionState& state) const {
   request.reasoning_summary = agent.reasoning_summary.value_or("");
   request.text_format = agent.text_schema.value_or("");
   request.verbosity = agent.verbosity == "medium" ? "" : agent.verbosity;
+  if (agent.service_tier != "auto" && agent.service_tier != "default")
+    request.service_tier = agent.service_tier;
   request.cache_key = state.key.session.value;
 
   std::vector<std::string> unanswered;

@@ -46,7 +46,7 @@ using journal::Committed;
 using Idempotency = std::optional<journal::IdempotencyRecord>;
 
 struct InputMessage {
-  std::vector<std::string> texts;  ///< input_text parts in order, each valid UTF-8
+  std::vector<models::ContentPart> parts;  ///< in order; texts are valid UTF-8
 };
 struct InputToolResult {
   std::string turn_id;

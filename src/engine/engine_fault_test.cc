@@ -256,7 +256,7 @@ class EveryCommitTest : public EngineFaultTest {
       const models::ContextItem& last = request.context.back();
       auto* said = std::get_if<models::UserMessage>(&last);
       if (!said) return {.chunks = {"done"}};
-      if (said->texts.front() != "go") return {.chunks = {"more ", "done"}};
+      if (said->parts.front().text != "go") return {.chunks = {"more ", "done"}};
       return {.chunks = {"Let me see."},
               .calls = {function_call("c1", "look", "{}"), function_call("c2", "opaque", "{}"),
                         function_call("c3", "keyed", "{}")}};

@@ -223,7 +223,7 @@ std::vector<Input> EngineTest::cancel() {
 std::vector<std::string> EngineTest::texts(const SessionKey& key) {
   std::vector<std::string> all;
   for (const ItemView& item : world.items(key))
-    for (const std::string& text : item.texts) all.push_back(text);
+    for (const models::ContentPart& part : item.parts) all.push_back(part.text);
   return all;
 }
 
@@ -231,7 +231,7 @@ std::vector<std::string> EngineTest::last_context() {
   std::vector<std::string> lines;
   for (const models::ContextItem& item : world.outside.requests.back().context) {
     if (auto* user = std::get_if<models::UserMessage>(&item))
-      lines.push_back("user " + user->texts.front());
+      lines.push_back("user " + user->parts.front().text);
     if (auto* output = std::get_if<models::OutputItem>(&item))
       lines.push_back(output->type == models::OutputType::kFunctionCall
                           ? "call " + output->call_id

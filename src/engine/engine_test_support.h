@@ -67,7 +67,11 @@ class FakeProvider final : public models::Provider {
   std::string_view name() const override { return "fake"; }
   std::string_view kind() const override { return "fake"; }
   models::Capabilities capabilities() const override {
-    return {.reasoning_summary = true, .verbosity = true};
+    return {.reasoning_summary = true,
+            .verbosity = true,
+            .images = true,
+            .remote_images = true,
+            .service_tier = true};
   }
   async::Task<std::expected<models::ModelOutput, models::ModelFailure>> generate(
       models::ModelRequest request, models::ModelSink* sink, async::CancelToken cancel) override;

@@ -21,17 +21,25 @@ std::uint64_t seq_of(const json::object& object, std::string_view key) {
   return static_cast<std::uint64_t>(get_int(object, key));
 }
 
-json::array texts_to_json(const std::vector<std::string>& texts) {
+/// A text stands as a string, an image as an object.
+json::array parts_to_json(const std::vector<models::ContentPart>& parts) {
   json::array array;
-  for (const std::string& text : texts) array.emplace_back(text);
+  for (const models::ContentPart& part : parts)
+    if (part.is_image())
+      array.push_back(json::object{{"image_url", part.image_url}});
+    else
+      array.emplace_back(part.text);
   return array;
 }
 
-std::vector<std::string> texts_from_json(const json::array& array) {
-  std::vector<std::string> texts;
+std::vector<models::ContentPart> parts_from_json(const json::array& array) {
+  std::vector<models::ContentPart> parts;
   for (const json::value& value : array)
-    if (value.is_string()) texts.emplace_back(as_view(value.get_string()));
-  return texts;
+    if (value.is_string())
+      parts.emplace_back(std::string(as_view(value.get_string())));
+    else if (value.is_object())
+      parts.push_back(models::ContentPart::image(text_of(value.get_object(), "image_url")));
+  return parts;
 }
 
 json::object to_json(const FailureInfo& error) {
@@ -148,13 +156,17 @@ TurnStatus turn_status_from(std::string_view word) {
 json::object to_json(const models::TokenUsage& usage) {
   return {{"input", usage.input_tokens},
           {"cached", usage.cached_tokens},
+          {"cache_write", usage.cache_write_tokens},
           {"output", usage.output_tokens},
           {"reasoning", usage.reasoning_tokens}};
 }
 
 models::TokenUsage usage_from_json(const json::object& object) {
-  return {get_int(object, "input"), get_int(object, "cached"), get_int(object, "output"),
-          get_int(object, "reasoning")};
+  return {.input_tokens = get_int(object, "input"),
+          .cached_tokens = get_int(object, "cached"),
+          .output_tokens = get_int(object, "output"),
+          .reasoning_tokens = get_int(object, "reasoning"),
+          .cache_write_tokens = get_int(object, "cache_write")};
 }
 
 json::object to_json(const AgentConfig& agent) {
@@ -208,11 +220,11 @@ std::string encode(const SessionFailedBody& body) {
 }
 
 std::string encode(const InputQueuedBody& body) {
-  return finish_body({{"texts", texts_to_json(body.texts)}});
+  return finish_body({{"texts", parts_to_json(body.parts)}});
 }
 
 std::string encode(const UserMessageBody& body) {
-  json::object members{{"turn", body.turn}, {"texts", texts_to_json(body.texts)}};
+  json::object members{{"turn", body.turn}, {"texts", parts_to_json(body.parts)}};
   if (body.queued != 0) members["queued"] = body.queued;
   return finish_body(std::move(members));
 }
@@ -310,13 +322,13 @@ void read(const json::object& o, SessionFailedBody& body) {
 }
 
 void read(const json::object& o, InputQueuedBody& body) {
-  body.texts = texts_from_json(get_array(o, "texts"));
+  body.parts = parts_from_json(get_array(o, "texts"));
 }
 
 void read(const json::object& o, UserMessageBody& body) {
   body.turn = seq_of(o, "turn");
   body.queued = seq_of(o, "queued");
-  body.texts = texts_from_json(get_array(o, "texts"));
+  body.parts = parts_from_json(get_array(o, "texts"));
 }
 
 void read(const json::object& o, ModelCallStartedBody& body) {

@@ -37,13 +37,13 @@ struct SessionFailedBody {
 };
 
 struct InputQueuedBody {
-  std::vector<std::string> texts;
+  std::vector<models::ContentPart> parts;
 };
 
 struct UserMessageBody {
   std::uint64_t turn = 0;
   std::uint64_t queued = 0;  ///< the kInputQueued entry it was, 0 if it was placed at once
-  std::vector<std::string> texts;
+  std::vector<models::ContentPart> parts;
 };
 
 struct ModelCallStartedBody {

@@ -86,7 +86,7 @@ ItemView view_of_user_message(const SessionId& session, std::string turn_id, std
   item.id = item_id("msg", session, {seq, 0});
   item.turn_id = std::move(turn_id);
   item.type = ItemType::kUserMessage;
-  item.texts = body.texts;
+  item.parts = body.parts;
   return item;
 }
 
@@ -140,7 +140,7 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
         Place place = std::exchange(first_message, false) ? Place{body.call, 0} : Place{seq, i + 1};
         view.id = item_id("msg", session, place);
         view.type = ItemType::kAssistantMessage;
-        view.texts = {item.text};
+        view.parts = {item.text};
         view.phase = has_calls ? Phase::kCommentary : Phase::kFinalAnswer;
         if (body.finish == "length" && !has_calls) view.status = ItemStatus::kIncomplete;
         break;
@@ -148,7 +148,7 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
       case models::OutputType::kReasoning:
         view.id = item_id("rs", session, {seq, i + 1});
         view.type = ItemType::kReasoning;
-        if (!item.text.empty()) view.texts = {item.text};
+        if (!item.text.empty()) view.parts = {item.text};
         break;
       case models::OutputType::kFunctionCall: {
         OpenCall call{item.call_id, item.name, item.arguments, {seq, i + 1}, 0};
@@ -168,7 +168,7 @@ ItemView view_of_abandoned(const SessionId& session, std::string turn_id,
   item.turn_id = std::move(turn_id);
   item.type = ItemType::kAssistantMessage;
   item.status = ItemStatus::kIncomplete;
-  item.texts = {body.text};
+  item.parts = {body.text};
   return item;
 }
 
@@ -487,7 +487,7 @@ void Step::emit_finished_message(const ItemView& item, const FinishedItem& finis
   if (!finished.streamed) {
     ItemView begun = item;
     begun.status = ItemStatus::kInProgress;
-    begun.texts.clear();
+    begun.parts.clear();
     begun.phase = Phase::kNone;
     emit_item(EventType::kItemAdded, std::move(begun), output_index);
     SessionEvent part = text_event(EventType::kContentPartAdded, state_, call, output_index);

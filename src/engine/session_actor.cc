@@ -33,19 +33,19 @@ Task<Result<void>> SessionActor::load() {
 
 Task<Result<void>> SessionActor::rebuild() {
   CO_TRY(stored, co_await load_session(core_.parts.journal, key_));
-  std::map<std::uint64_t, std::vector<std::string>> texts;
+  std::map<std::uint64_t, std::vector<models::ContentPart>> queued;
   for (std::uint64_t seq : stored.state.queued) {
     journal::EntryQuery query{.key = key_, .after = seq - 1, .until = seq};
     CO_TRY(entries, co_await core_.parts.journal.read(query));
     if (entries.empty()) co_return fail(ErrorCode::kInternal, "a queued input is missing");
     CO_TRY(body, decode<InputQueuedBody>(entries.front().body));
-    texts[seq] = std::move(body.texts);
+    queued[seq] = std::move(body.parts);
   }
   state_ = std::move(stored.state);
   readable_ = stored.readable;
   open_in_store_ = stored.row.open;
   receipt_ = journal::JournalStore::receipt_of(stored.row);
-  queued_texts_ = std::move(texts);
+  queued_parts_ = std::move(queued);
   context_.clear();
   loaded_ = true;
   co_return Result<void>{};
@@ -69,7 +69,7 @@ Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
                           std::move(command.metadata), std::move(command.principal)};
   CO_TRY_VOID(batch.add(journal::kSessionCreated, body));
   for (InputMessage& message : command.input)
-    CO_TRY_VOID(add_message(batch, std::move(message.texts)));
+    CO_TRY_VOID(add_message(batch, std::move(message.parts)));
   CO_TRY_VOID(advance(batch, loop_parts()));
   Idempotency idempotency;
   if (command.idempotency) idempotency = command.idempotency(*batch.state().view());
@@ -106,10 +106,10 @@ Task<Result<bool>> SessionActor::add_input(Batch& batch, Input input) {
       co_return fail(ErrorCode::kRateLimited,
                      "Too many messages wait for the running turn; send more when it has ended.");
     std::uint64_t seq = batch.next_seq();
-    std::vector<std::string> texts = message->texts;
-    CO_TRY_VOID(add_message(batch, std::move(message->texts)));
+    std::vector<models::ContentPart> parts = message->parts;
+    CO_TRY_VOID(add_message(batch, std::move(message->parts)));
     if (!batch.state().queued.empty() && batch.state().queued.back() == seq)
-      queued_texts_[seq] = std::move(texts);  // stale if the commit fails: overwritten then
+      queued_parts_[seq] = std::move(parts);  // stale if the commit fails: overwritten then
     co_return true;
   }
   if (std::holds_alternative<InputCancel>(input)) {
@@ -286,7 +286,7 @@ Batch SessionActor::new_batch() const {
 TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
   TurnLoopParts parts{core_.parts.models, core_.parts.policy, core_.parts.tools,
                       core_.settings.max_model_calls_per_turn};
-  parts.queued_texts = [this](std::uint64_t seq) { return queued_texts_.at(seq); };
+  parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;
   return parts;
 }
@@ -342,7 +342,7 @@ void SessionActor::note_commit(const std::vector<journal::Entry>& entries, std::
     if (entry.kind == journal::kTurnEnded) ++core_.counters.turns_ended;
     if (entry.kind == journal::kModelCallAbandoned) ++core_.counters.model_calls_abandoned;
   }
-  std::erase_if(queued_texts_, [&](const auto& queued) {
+  std::erase_if(queued_parts_, [&](const auto& queued) {
     return std::ranges::find(state_.queued, queued.first) == state_.queued.end();
   });
 }

@@ -174,7 +174,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   std::optional<Committed> receipt_;
   Context context_;
   async::FifoSemaphore context_lock_;  ///< held by who fills the context
-  std::map<std::uint64_t, std::vector<std::string>> queued_texts_;
+  std::map<std::uint64_t, std::vector<models::ContentPart>> queued_parts_;
   std::map<std::uint64_t, std::shared_ptr<Running>> running_;  ///< by intent entry
   std::vector<EventListener*> listeners_;
   UnixMillis last_used_ = 0;

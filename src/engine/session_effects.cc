@@ -55,8 +55,8 @@ std::string named_tool(const models::ModelRequest& request) {
   const auto* message =
       request.context.empty() ? nullptr : std::get_if<models::UserMessage>(&request.context.back());
   for (const models::FunctionTool& tool : request.tools)
-    if (message && std::ranges::any_of(message->texts, [&](const std::string& text) {
-          return text.find(tool.name) != std::string::npos;
+    if (message && std::ranges::any_of(message->parts, [&](const models::ContentPart& part) {
+          return part.text.find(tool.name) != std::string::npos;
         }))
       return tool.name;
   return "none";

@@ -89,7 +89,8 @@ struct ItemView {
   std::string turn_id;
   ItemType type = ItemType::kUserMessage;
   ItemStatus status = ItemStatus::kCompleted;
-  std::vector<std::string> texts;  ///< messages: one per content part; reasoning: summary parts
+  /// Messages: their content; reasoning: the parts of its summary.
+  std::vector<models::ContentPart> parts;
   Phase phase = Phase::kNone;
   std::string call_id;                ///< function call and output
   std::string name;                   ///< function call

@@ -53,7 +53,7 @@ class TurnLoop {
     std::vector<std::uint64_t> queued = batch_.state().queued;
     for (std::uint64_t seq : queued)
       TRY_VOID(batch_.add(journal::kUserMessage, UserMessageBody{batch_.state().turn->seq, seq,
-                                                                 parts_.queued_texts(seq)}));
+                                                                 parts_.queued_parts(seq)}));
     return {};
   }
 
@@ -167,21 +167,21 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts) {
   return TurnLoop(batch, parts).advance();
 }
 
-Result<void> add_message(Batch& batch, std::vector<std::string> texts) {
+Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts) {
   const SessionState& state = batch.state();
   if (!state.turn) {
     TRY(seq, batch.add(journal::kTurnCreated, TurnCreatedBody{}));
-    TRY_VOID(batch.add(journal::kUserMessage, UserMessageBody{seq, 0, std::move(texts)}));
+    TRY_VOID(batch.add(journal::kUserMessage, UserMessageBody{seq, 0, std::move(parts)}));
     TRY_VOID(batch.add(journal::kTurnStarted, TurnStartedBody{seq}));
     return {};
   }
   const TurnState& turn = *state.turn;
   bool before_first_call = turn.model_calls == 0 && !turn.model_call;
   if (before_first_call) {
-    TRY_VOID(batch.add(journal::kUserMessage, UserMessageBody{turn.seq, 0, std::move(texts)}));
+    TRY_VOID(batch.add(journal::kUserMessage, UserMessageBody{turn.seq, 0, std::move(parts)}));
     return {};
   }
-  TRY_VOID(batch.add(journal::kInputQueued, InputQueuedBody{std::move(texts)}));
+  TRY_VOID(batch.add(journal::kInputQueued, InputQueuedBody{std::move(parts)}));
   return {};
 }
 

@@ -30,8 +30,8 @@ struct TurnLoopParts {
   policy::Policy& policy;
   tools::Registry& tools;
   int max_model_calls_per_turn;
-  /// The texts of a kInputQueued entry that has no turn yet.
-  std::function<std::vector<std::string>(std::uint64_t seq)> queued_texts;
+  /// The parts of a kInputQueued entry that has no turn yet.
+  std::function<std::vector<models::ContentPart>(std::uint64_t seq)> queued_parts;
   bool retry_due = false;  ///< the pause before the next attempt is over
 };
 
@@ -39,7 +39,7 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts);
 
 /// A user's message: into the running turn where its next model call has not started, else queued,
 /// else as a new turn.
-Result<void> add_message(Batch& batch, std::vector<std::string> texts);
+Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts);
 
 /// Ends the running turn, and what runs in it, as cancelled. `shown` is the text of the message
 /// that the running model call has streamed, if it has.

@@ -48,7 +48,7 @@ Result<Resolved> Catalog::resolve(std::string_view model) const {
   if (auto entry = models_.find(model); entry != models_.end()) {
     const ModelEntry& found = entry->second;
     return Resolved{find_provider(providers_, found.provider), found.upstream, found.context_window,
-                    found.name_tools};
+                    found.price, found.name_tools};
   }
   return Resolved{providers_.front().get(), std::string(model), 0};
 }

@@ -6,10 +6,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "models/price.h"
 #include "models/provider.h"
 
 namespace perdure::models {
@@ -19,6 +21,7 @@ struct ModelEntry {
   std::string provider;             ///< name of a provider
   std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
+  std::optional<Price> price;       ///< none: what it costs is not known
   /// For models too small to decide on tools themselves: a message that names a tool makes the
   /// model call it, and without such a message it calls none.
   bool name_tools = false;
@@ -28,6 +31,7 @@ struct Resolved {
   Provider* provider = nullptr;
   std::string upstream;
   std::int64_t context_window = 0;
+  std::optional<Price> price;
   bool name_tools = false;
 };
 

@@ -8,15 +8,22 @@
 namespace perdure::models {
 namespace {
 
+std::string content_part(const ContentPart& part) {
+  if (!part.is_image()) return ObjectText().add("type", "text").add("text", part.text).text();
+  return ObjectText()
+      .add("type", "image_url")
+      .add_raw("image_url", ObjectText().add("url", part.image_url).text())
+      .text();
+}
+
 std::string user_message(const UserMessage& message) {
   ObjectText object;
   object.add("role", "user");
-  if (message.texts.size() == 1) {
-    object.add("content", message.texts.front());
+  if (message.parts.size() == 1 && !message.parts.front().is_image()) {
+    object.add("content", message.parts.front().text);
   } else {
     ArrayText parts;
-    for (const std::string& text : message.texts)
-      parts.add_raw(ObjectText().add("type", "text").add("text", text).text());
+    for (const ContentPart& part : message.parts) parts.add_raw(content_part(part));
     object.add_raw("content", parts.text());
   }
   return object.text();
@@ -161,6 +168,7 @@ Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect d
                  ObjectText().add("type", "json_schema").add_raw("json_schema", format).text());
   }
   if (!request.reasoning_effort.empty()) body.add("reasoning_effort", request.reasoning_effort);
+  if (!request.service_tier.empty()) body.add("service_tier", request.service_tier);
   if (openai && !request.verbosity.empty()) body.add("verbosity", request.verbosity);
   if (request.max_output_tokens > 0)
     body.add(openai ? "max_completion_tokens" : "max_tokens", request.max_output_tokens);

@@ -234,6 +234,7 @@ void ChatStream::on_usage(const json::object& usage) {
   const json::object& input = get_object(usage, "prompt_tokens_details");
   output_.usage.cached_tokens =
       get_int(input, "cached_tokens", get_int(usage, "prompt_cache_hit_tokens"));
+  output_.usage.cache_write_tokens = get_int(input, "cache_write_tokens");
   output_.usage.reasoning_tokens =
       get_int(get_object(usage, "completion_tokens_details"), "reasoning_tokens");
 }

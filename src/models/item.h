@@ -19,11 +19,14 @@ struct TokenUsage {
   std::int64_t cached_tokens = 0;  ///< part of input_tokens read from a prompt cache
   std::int64_t output_tokens = 0;
   std::int64_t reasoning_tokens = 0;  ///< part of output_tokens
+  /// Part of input_tokens that was written to a prompt cache, at a price of its own.
+  std::int64_t cache_write_tokens = 0;
 
   std::int64_t total() const { return input_tokens + output_tokens; }
   TokenUsage& operator+=(const TokenUsage& other) {
     input_tokens += other.input_tokens;
     cached_tokens += other.cached_tokens;
+    cache_write_tokens += other.cache_write_tokens;
     output_tokens += other.output_tokens;
     reasoning_tokens += other.reasoning_tokens;
     return *this;
@@ -44,9 +47,26 @@ struct OutputItem {
   std::string raw_provider;  ///< the kind of provider `raw` may be sent to: "openai-responses" …
 };
 
-/// Text that came in with the user's message.
+/// One part of a user's message: text, or an image.
+struct ContentPart {
+  std::string text;
+  std::string image_url;  ///< http(s):// or a base64 data: URL; empty: the part is text
+
+  ContentPart() = default;
+  ContentPart(std::string text) : text(std::move(text)) {}  // NOLINT: a text is a part
+  ContentPart(const char* text) : text(text) {}             // NOLINT
+  static ContentPart image(std::string url) {
+    ContentPart part;
+    part.image_url = std::move(url);
+    return part;
+  }
+  bool is_image() const { return !image_url.empty(); }
+  bool operator==(const ContentPart&) const = default;
+};
+
+/// What came in with the user's message, in order.
 struct UserMessage {
-  std::vector<std::string> texts;  ///< input_text parts in order
+  std::vector<ContentPart> parts;
 };
 
 struct FunctionOutput {

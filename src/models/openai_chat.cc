@@ -22,7 +22,12 @@ class OpenAiChat final : public Provider {
   std::string_view name() const override { return settings_.name; }
   std::string_view kind() const override { return kOpenAiChat; }
   Capabilities capabilities() const override {
-    return {.reasoning_summary = false, .verbosity = dialect_ == ChatDialect::kOpenAi};
+    bool openai = dialect_ == ChatDialect::kOpenAi;
+    return {.reasoning_summary = false,
+            .verbosity = openai,
+            .images = true,
+            .remote_images = true,
+            .service_tier = openai};
   }
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,

@@ -21,7 +21,11 @@ class OpenAiResponses final : public Provider {
   std::string_view name() const override { return settings_.name; }
   std::string_view kind() const override { return kOpenAiResponses; }
   Capabilities capabilities() const override {
-    return {.reasoning_summary = true, .verbosity = true};
+    return {.reasoning_summary = true,
+            .verbosity = true,
+            .images = true,
+            .remote_images = true,
+            .service_tier = is_openai_};
   }
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,

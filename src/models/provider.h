@@ -39,6 +39,7 @@ struct ModelRequest {
   std::string reasoning_summary;       ///< "" (none) or concise, detailed, auto
   std::string text_format;             ///< "" or JSON Schema text the answer must follow
   std::string verbosity;               ///< "" or low, medium, high
+  std::string service_tier;            ///< "" (the provider's default), flex, priority …
   std::int64_t max_output_tokens = 0;  ///< 0: the provider's default
   std::string idempotency_key;         ///< sent where the provider takes one
   std::string cache_key;  ///< the session: providers route equal keys to the same cache
@@ -49,6 +50,9 @@ struct ModelRequest {
 struct Capabilities {
   bool reasoning_summary = false;
   bool verbosity = false;
+  bool images = false;         ///< as data: URLs
+  bool remote_images = false;  ///< as http(s):// URLs, which the provider fetches
+  bool service_tier = false;
 };
 
 /// kLength: the answer ends in its middle, and the arguments of its last function call may, too.

@@ -52,8 +52,11 @@ std::string rebuilt(const OutputItem& item) {
 
 std::string user_message(const UserMessage& message) {
   ArrayText parts;
-  for (const std::string& text : message.texts)
-    parts.add_raw(ObjectText().add("type", "input_text").add("text", text).text());
+  for (const ContentPart& part : message.parts)
+    parts.add_raw(
+        part.is_image()
+            ? ObjectText().add("type", "input_image").add("image_url", part.image_url).text()
+            : ObjectText().add("type", "input_text").add("text", part.text).text());
   return ObjectText()
       .add("type", "message")
       .add("role", "user")
@@ -169,6 +172,7 @@ Result<std::string> responses_request_body(const ModelRequest& request, bool is_
   add_tools(body, request);
   add_text(body, request);
   add_reasoning(body, request);
+  if (!request.service_tier.empty()) body.add("service_tier", request.service_tier);
   if (request.max_output_tokens > 0) body.add("max_output_tokens", request.max_output_tokens);
   if (is_openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
   body.add_raw("include", R"(["reasoning.encrypted_content"])");

@@ -30,7 +30,7 @@ std::size_t bytes_of(const ContextItem& item) {
     return output->text.size() + output->name.size() + output->arguments.size();
   if (auto* result = std::get_if<FunctionOutput>(&item)) return result->output.size();
   std::size_t bytes = 0;
-  for (const std::string& text : std::get<UserMessage>(item).texts) bytes += text.size();
+  for (const ContentPart& part : std::get<UserMessage>(item).parts) bytes += part.text.size();
   return bytes;
 }
 
@@ -96,7 +96,11 @@ class Scripted final : public Provider {
   std::string_view kind() const override { return kScripted; }
   /// It plays its script whatever it is asked for: it stands in for every provider.
   Capabilities capabilities() const override {
-    return {.reasoning_summary = true, .verbosity = true};
+    return {.reasoning_summary = true,
+            .verbosity = true,
+            .images = true,
+            .remote_images = true,
+            .service_tier = true};
   }
 
   Task<Answer> generate(ModelRequest request, ModelSink* sink, async::CancelToken cancel) override {

@@ -24,9 +24,9 @@ constexpr std::size_t kMaxCalls = 16;
 
 std::string joined(const UserMessage& message) {
   std::string text;
-  for (const std::string& part : message.texts) {
+  for (const ContentPart& part : message.parts) {
     if (!text.empty()) text += '\n';
-    text += part;
+    text += part.is_image() ? "[image]" : part.text;
   }
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -161,8 +162,11 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
 
   engine::CreateSession& command = create.command;
   // A model that nobody answers for is not this request's fault: its turn will say so.
-  if (auto capabilities = engine_.capabilities(command.agent.model))
+  if (auto capabilities = engine_.capabilities(command.agent.model)) {
     CO_TRY_VOID(check_capabilities(command.agent, *capabilities));
+    for (const engine::InputMessage& message : command.input)
+      CO_TRY_VOID(check_capabilities(message, "input", *capabilities));
+  }
   command.project = caller.project;
   command.principal = caller.principal;
   if (ticket.key())
@@ -278,9 +282,24 @@ Task<AgentsApi::Answer> AgentsApi::send_events(http::Request request) {
     again.status = ticket.answered()->status;
     co_return again;
   }
+  CO_TRY_VOID(co_await check_content(key, inputs));
   CO_TRY(receipt, co_await engine_.submit(std::move(key), std::move(inputs),
                                           ticket.record(202, {}, session)));
   co_return accepted_answer(receipt);
+}
+
+/// Whether the session's model can be shown what the messages hold.
+Task<Result<void>> AgentsApi::check_content(SessionKey key, std::vector<engine::Input> inputs) {
+  for (const engine::Input& input : inputs) {
+    const auto* message = std::get_if<engine::InputMessage>(&input);
+    bool text_only =
+        !message || std::ranges::none_of(message->parts, &models::ContentPart::is_image);
+    if (text_only) continue;
+    CO_TRY(session, co_await engine_.session(key));
+    if (auto capabilities = engine_.capabilities(session->agent->model))
+      CO_TRY_VOID(check_capabilities(*message, "events", *capabilities));
+  }
+  co_return Result<void>{};
 }
 
 Task<AgentsApi::Answer> AgentsApi::stream_events(http::Request request) {

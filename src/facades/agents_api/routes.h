@@ -59,6 +59,7 @@ class AgentsApi {
   Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
                             CreateRequest request);
   /// All events of a new session until its first turn has settled.
+  Task<Result<void>> check_content(SessionKey key, std::vector<engine::Input> inputs);
   Task<Answer> creation_stream(SessionKey key, bool obfuscation);
   Task<Answer> items_page(SessionKey key, std::optional<std::string> turn_id, http::Query query);
   Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> find_sessions(

@@ -34,7 +34,11 @@ class Receipts : public journal::JournalStore {
 class FakeEngine final : public engine::Engine {
  public:
   Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
-  models::Capabilities can{.reasoning_summary = true, .verbosity = true};
+  models::Capabilities can{.reasoning_summary = true,
+                           .verbosity = true,
+                           .images = true,
+                           .remote_images = true,
+                           .service_tier = true};
 
   Task<Result<engine::Created>> create_session(engine::CreateSession command) override {
     ++creations;

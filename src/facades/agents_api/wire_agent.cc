@@ -137,10 +137,7 @@ Result<void> read_text_config(const JsonField& field, AgentConfig& agent) {
 }
 
 Result<std::string> read_service_tier(const JsonField& field) {
-  TRY(tier, read_choice(field, {"auto", "default", "flex", "priority", "fast", "ultrafast"}));
-  if (tier != "auto" && tier != "default")
-    return not_supported(field.path, fmt::format("The service tier '{}'", tier));
-  return tier;
+  return read_choice(field, {"auto", "default", "flex", "priority", "fast", "ultrafast"});
 }
 
 /// Settings of things this server does not do yet: only values that ask for nothing pass.
@@ -220,6 +217,23 @@ Result<void> check_capabilities(const AgentConfig& agent,
   // "medium" is what every model does unasked.
   if (agent.verbosity != "medium" && !capabilities.verbosity)
     return unsupported("agent.text.verbosity");
+  if (agent.service_tier != "auto" && agent.service_tier != "default" && !capabilities.service_tier)
+    return unsupported("agent.service_tier");
+  return {};
+}
+
+Result<void> check_capabilities(const engine::InputMessage& message, std::string_view path,
+                                const models::Capabilities& capabilities) {
+  for (const models::ContentPart& part : message.parts) {
+    if (!part.is_image()) continue;
+    bool data = part.image_url.starts_with("data:");
+    if (data ? capabilities.images : capabilities.remote_images) continue;
+    return fail(ErrorCode::kInvalidArgument,
+                data ? "Unsupported content: the provider of this session's model takes no images."
+                     : "Unsupported content: the provider of this session's model fetches no "
+                       "images; send them as data URLs.",
+                std::string(path));
+  }
   return {};
 }
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "engine/session_view.h"
+#include "engine/engine.h"
 #include "facades/common/json_reader.h"
 #include "models/provider.h"
 
@@ -13,9 +13,13 @@ namespace perdure::facades::agents_api {
 /// SessionCreateParams.Agent; nullopt where the request has none.
 Result<engine::AgentConfig> read_agent(const std::optional<JsonField>& field);
 
-/// kInvalidArgument with the member's path where the agent asks for what its model's provider has no
-/// words for.
+/// kInvalidArgument with the member's path where the agent asks for what its model's provider has
+/// no words for.
 Result<void> check_capabilities(const engine::AgentConfig& agent,
+                                const models::Capabilities& capabilities);
+
+/// The same for a message's content; `path` is the message's or the whole input's.
+Result<void> check_capabilities(const engine::InputMessage& message, std::string_view path,
                                 const models::Capabilities& capabilities);
 
 }  // namespace perdure::facades::agents_api

@@ -31,14 +31,55 @@ std::unexpected<Error> empty_array(const JsonField& field) {
               field.path);
 }
 
-/// InputContentParam: the text of one content part of a message or a tool output.
+/// InputContentParam of a tool's output: its text.
 Result<JsonField> read_text_part(const JsonField& field) {
   TRY(part, JsonObject::read(field));
   TRY(type_field, part.require("type"));
   TRY(type, read_choice(type_field, {"input_text", "input_image"}));
-  if (type == "input_image") return not_supported(type_field.path, "Image input");
+  if (type == "input_image") return not_supported(type_field.path, "An image in a tool's output");
   TRY_VOID(part.allow({"type", "text"}));
   return part.require("text");
+}
+
+/// "data:image/TYPE;base64,DATA" with something that looks like base64.
+bool is_base64_data_url(std::string_view url) {
+  constexpr std::string_view kMark = ";base64,";
+  std::size_t mark = url.find(kMark);
+  if (mark == std::string_view::npos) return false;
+  std::string_view data = url.substr(mark + kMark.size());
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+  return !data.empty() && data.find_first_not_of(kAlphabet) == std::string_view::npos;
+}
+
+/// An image's URL: one that a provider can fetch, or the image itself in base64.
+Result<std::string> read_image_url(const JsonField& field) {
+  TRY(url, read_text(field));
+  bool data = url.starts_with("data:image/");
+  bool remote = url.starts_with("https://") || url.starts_with("http://");
+  if (data ? is_base64_data_url(url) : remote) return url;
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("Invalid '{}': expected an http(s):// URL or a base64 data URL with an "
+                          "image, like 'data:image/png;base64,…'.",
+                          field.path),
+              field.path);
+}
+
+/// InputContentParam of a message.
+Result<models::ContentPart> read_message_part(const JsonField& field) {
+  TRY(part, JsonObject::read(field));
+  TRY(type_field, part.require("type"));
+  TRY(type, read_choice(type_field, {"input_text", "input_image"}));
+  if (type == "input_image") {
+    TRY_VOID(part.allow({"type", "image_url"}));
+    TRY(url_field, part.require("image_url"));
+    TRY(url, read_image_url(url_field));
+    return models::ContentPart::image(std::move(url));
+  }
+  TRY_VOID(part.allow({"type", "text"}));
+  TRY(text_field, part.require("text"));
+  TRY(text, read_text(text_field));
+  return models::ContentPart(std::move(text));
 }
 
 /// AgentSessionInputMessageParam
@@ -53,9 +94,8 @@ Result<InputMessage> read_message(const JsonField& field) {
   if (parts.empty()) return empty_array(content);
   InputMessage out;
   for (const JsonField& part : parts) {
-    TRY(text_field, read_text_part(part));
-    TRY(text, read_text(text_field));
-    out.texts.push_back(std::move(text));
+    TRY(read, read_message_part(part));
+    out.parts.push_back(std::move(read));
   }
   return out;
 }
@@ -77,7 +117,7 @@ Result<std::vector<InputMessage>> read_initial_input(const JsonObject& body) {
   switch (field->kind()) {
     case JsonKind::kString: {
       TRY(text, read_text(*field));
-      return std::vector<InputMessage>{{.texts = {std::move(text)}}};
+      return std::vector<InputMessage>{{.parts = {std::move(text)}}};
     }
     case JsonKind::kArray:
       return read_messages(*field);

@@ -33,7 +33,7 @@ TEST(CreateSession, TheSmallestRequest) {
   EXPECT_EQ(read->command.agent.model, "m");
   EXPECT_EQ(read->command.environment, "none");
   ASSERT_EQ(read->command.input.size(), 1u);
-  EXPECT_EQ(read->command.input[0].texts, std::vector<std::string>{"hi"});
+  EXPECT_EQ(read->command.input[0].parts, (std::vector<models::ContentPart>{"hi"}));
   EXPECT_FALSE(read->stream);
   EXPECT_TRUE(read->obfuscation);
 }
@@ -65,8 +65,8 @@ TEST(CreateSession, EverythingThatIsHonouredArrives) {
   EXPECT_EQ(read->command.metadata.at("team"), "blue");
   EXPECT_EQ(read->command.metadata.at("caf\u00e9"), "");
   ASSERT_EQ(read->command.input.size(), 2u);
-  EXPECT_EQ(read->command.input[0].texts, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(read->command.input[1].texts, std::vector<std::string>{" "});
+  EXPECT_EQ(read->command.input[0].parts, (std::vector<models::ContentPart>{"a", "b"}));
+  EXPECT_EQ(read->command.input[1].parts, (std::vector<models::ContentPart>{" "}));
   EXPECT_TRUE(read->stream);
   EXPECT_FALSE(read->obfuscation);
 }
@@ -107,7 +107,6 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"(,"spend_control":{"limit":5})", "", "spend_control.limit"},
         Refusal{R"(,"prompt_cache_options":{"ttl":"12h"})", "", "prompt_cache_options.ttl"},
         Refusal{R"(,"role_arn":"arn:aws:iam::1:role/x")", "", "role_arn"},
-        Refusal{"", R"(,"service_tier":"flex")", "agent.service_tier"},
         Refusal{"", R"(,"multi_agent":{"enabled":true})", "agent.multi_agent.enabled"},
         Refusal{"", R"(,"compaction":{"async":false})", "agent.compaction.async"},
         Refusal{"", R"(,"experimental":{"time_awareness":true})",
@@ -145,7 +144,7 @@ TEST(CreateSession, AnEmptyInputTextIsRefusedAndSpaceIsNot) {
   EXPECT_EQ(create_error(body).param, "input");
   body = create_body();
   body.replace(body.find("\"hi\""), 4, "\" \\n\"");
-  EXPECT_EQ(create(body)->command.input[0].texts[0], " \n");
+  EXPECT_EQ(create(body)->command.input[0].parts[0].text, " \n");
 }
 
 TEST(CreateSession, UnknownMembersAreRefusedAtEveryDepth) {
@@ -242,10 +241,26 @@ TEST(CreateSession, MessagesAreChecked) {
   EXPECT_EQ(create_error(input(R"({"role":"user","content":"x"})")).param, "input[0].content");
   EXPECT_EQ(create_error(input(R"({"type":null,"role":"user","content":[]})")).param,
             "input[0].type");
-  Error error = create_error(
-      input(R"({"role":"user","content":[{"type":"input_image","image_url":"data:"}]})"));
-  EXPECT_EQ(error.code, ErrorCode::kUnimplemented);
-  EXPECT_EQ(error.param, "input[0].content[0].type");
+}
+
+TEST(CreateSession, ImagesAreUrlsOrBase64) {
+  auto image = [](std::string_view url) {
+    return fmt::format(R"({{"environment":{{"type":"none"}},"agent":{{"model":"m"}},"input":[{{)"
+                       R"("role":"user","content":[{{"type":"input_text","text":"see"}},)"
+                       R"({{"type":"input_image","image_url":"{}"}}]}}]}})",
+                       url);
+  };
+  for (std::string_view url : {"data:image/png;base64,AA==", "https://example.com/a.png"}) {
+    auto read = create(image(url));
+    ASSERT_TRUE(read) << url;
+    EXPECT_EQ(
+        read->command.input[0].parts,
+        (std::vector<models::ContentPart>{"see", models::ContentPart::image(std::string(url))}));
+  }
+  for (std::string_view url :
+       {"", "data:image/png;base64,", "data:text/plain;base64,AA==", "data:image/png,AA",
+        "file:///etc/passwd", "data:image/png;base64,A A"})
+    EXPECT_EQ(create_error(image(url)).param, "input[0].content[1].image_url") << url;
 }
 
 Result<std::vector<engine::Input>> events(std::string_view list) {
@@ -269,7 +284,7 @@ TEST(Events, AMixedBatchKeepsItsOrder) {
   EXPECT_EQ(result.output, R"([ {"type":"input_text","text":"caf\u00e9"} ])");
   EXPECT_EQ(result.error, "no");
   EXPECT_TRUE(std::holds_alternative<engine::InputCancel>(read->at(1)));
-  EXPECT_EQ(std::get<engine::InputMessage>(read->at(3)).texts[0], "b");
+  EXPECT_EQ(std::get<engine::InputMessage>(read->at(3)).parts[0].text, "b");
 }
 
 TEST(Events, AnEmptyBatchIsFineAndNullIsNot) {

@@ -179,16 +179,20 @@ void append_pending_call(std::string& out, const engine::PendingCall& call) {
   object.end();
 }
 
-void append_parts(std::string& out, const std::vector<std::string>& texts, std::string_view type) {
-  append_array(out, texts, [type](std::string& to, const std::string& text) {
-    ObjectWriter(to).text("type", type).text("text", text).end();
+void append_parts(std::string& out, const std::vector<models::ContentPart>& parts,
+                  std::string_view type) {
+  append_array(out, parts, [type](std::string& to, const models::ContentPart& part) {
+    if (part.is_image())
+      ObjectWriter(to).text("type", "input_image").text("image_url", part.image_url).end();
+    else
+      ObjectWriter(to).text("type", type).text("text", part.text).end();
   });
 }
 
 void append_message(ObjectWriter& object, const engine::ItemView& item) {
   bool assistant = item.type == ItemType::kAssistantMessage;
   object.text("role", assistant ? "assistant" : "user").text("status", output_status(item.status));
-  append_parts(object.begin("content"), item.texts, assistant ? "output_text" : "input_text");
+  append_parts(object.begin("content"), item.parts, assistant ? "output_text" : "input_text");
   switch (item.phase) {
     case engine::Phase::kNone:
       object.null("phase");
@@ -370,7 +374,7 @@ void append_item(std::string& out, const engine::ItemView& item) {
       break;
     case ItemType::kReasoning:
       object.text("status", output_status(item.status));
-      append_parts(object.begin("summary"), item.texts, "summary_text");
+      append_parts(object.begin("summary"), item.parts, "summary_text");
       break;
     case ItemType::kFunctionCall:
       object.text("status", name_of(item.status))

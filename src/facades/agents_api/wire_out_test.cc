@@ -92,7 +92,7 @@ TEST(WireOut, ItemsHaveTheMembersOfTheirTypes) {
   engine::ItemView item;
   item.id = "i";
   item.turn_id = "t";
-  item.texts = {"a"};
+  item.parts = {"a"};
   EXPECT_EQ(item_json(item),
             R"({"id":"i","type":"message","turn_id":"t","role":"user","status":"completed",)"
             R"("content":[{"type":"input_text","text":"a"}],"phase":null})");
