@@ -94,7 +94,8 @@ Outcome<ApiClient> ApiClient::connect(const ServerFlags& flags,
   return client;
 }
 
-Outcome<json::value> ApiClient::call(std::string method, std::string path, std::string body) const {
+Outcome<json::value> ApiClient::call(std::string method, std::string path, std::string body,
+                                     Headers headers) const {
   http::ClientRequest request{.method = std::move(method),
                               .url = url_ + path,
                               .body = std::move(body),
@@ -102,6 +103,7 @@ Outcome<json::value> ApiClient::call(std::string method, std::string path, std::
   request.headers.add("Authorization", "Bearer " + token_);
   request.headers.add("Accept", "application/json");
   if (!request.body.empty()) request.headers.add("Content-Type", "application/json");
+  for (auto& [name, value] : headers) request.headers.add(std::move(name), std::move(value));
   const auto answer = exchange_now(std::move(request));
   if (!answer)
     return std::unexpected(

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "main/config.h"
@@ -35,8 +37,11 @@ class ApiClient {
  public:
   static Outcome<ApiClient> connect(const ServerFlags& flags, const app::Environment& environment);
 
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+
   /// The JSON of a 2xx answer. `body` is sent if it is not empty.
-  Outcome<json::value> call(std::string method, std::string path, std::string body = {}) const;
+  Outcome<json::value> call(std::string method, std::string path, std::string body = {},
+                            Headers headers = {}) const;
 
   const std::string& url() const { return url_; }
 

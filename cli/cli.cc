@@ -30,6 +30,7 @@ struct Choice {
   std::optional<std::string> only_project;
   std::string name;
   std::string id;
+  std::optional<std::string> workstream;
   int limit = 20;
   std::function<int(const Environment&)> run;
 };
@@ -175,10 +176,11 @@ void add_sessions(CLI::App& root, Choice& choice) {
   list->add_option("--limit", choice.limit, "How many [20]")
       ->type_name("N")
       ->check(CLI::Range(1, 100));
+  list->add_option("--workstream", choice.workstream, "Only this workstream's")->type_name("ID");
   add_client_flags(*list, choice);
   list->callback([&choice] {
     choice.run = [&choice](const Environment& environment) {
-      return list_sessions(choice.common, environment, choice.limit);
+      return list_sessions(choice.common, environment, choice.limit, choice.workstream);
     };
   });
 

@@ -105,10 +105,14 @@ int revoke_key(const CommonFlags& flags, const app::Environment& environment,
   return kDone;
 }
 
-int list_sessions(const CommonFlags& flags, const app::Environment& environment, int limit) {
+int list_sessions(const CommonFlags& flags, const app::Environment& environment, int limit,
+                  const std::optional<std::string>& workstream) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  const auto page = client->call("GET", fmt::format("/v1/agents/sessions?limit={}", limit));
+  ApiClient::Headers headers;
+  if (workstream) headers.emplace_back("X-Perdure-Workstream", *workstream);
+  const auto page = client->call("GET", fmt::format("/v1/agents/sessions?limit={}", limit), {},
+                                 std::move(headers));
   if (!page) return report(page.error());
   if (flags.json) return print_json(*page);
   const json::array& sessions = get_array(page->get_object(), "data");
@@ -120,10 +124,10 @@ int list_sessions(const CommonFlags& flags, const app::Environment& environment,
   for (const json::value& value : sessions) {
     const json::object& session = value.get_object();
     rows.push_back({text_of(session, "id"), text_of(session, "status"),
-                    text_of(get_object(session, "agent"), "model"),
-                    time_of(session, "created_at")});
+                    text_of(get_object(session, "agent"), "model"), time_of(session, "created_at"),
+                    find(session, "workstream") ? text_of(session, "workstream") : "-"});
   }
-  fmt::print("{}", table({"ID", "STATUS", "MODEL", "CREATED (UTC)"}, rows));
+  fmt::print("{}", table({"ID", "STATUS", "MODEL", "CREATED (UTC)", "WORKSTREAM"}, rows));
   if (get_bool(page->get_object(), "has_more"))
     fmt::print("There are more: --limit shows up to 100 of them.\n");
   return kDone;
@@ -143,6 +147,7 @@ int show_session(const CommonFlags& flags, const app::Environment& environment,
   const json::object& view = session->get_object();
   fmt::print("{}  {}  {}\n", text_of(view, "id"), text_of(view, "status"),
              text_of(get_object(view, "agent"), "model"));
+  if (find(view, "workstream")) fmt::print("workstream: {}\n", text_of(view, "workstream"));
   for (const json::value& value : *items) {
     const json::object& item = value.get_object();
     const std::string type = text_of(item, "type");

@@ -21,7 +21,8 @@ int list_keys(const CommonFlags& flags, const app::Environment& environment,
 int revoke_key(const CommonFlags& flags, const app::Environment& environment,
                const std::string& id);
 
-int list_sessions(const CommonFlags& flags, const app::Environment& environment, int limit);
+int list_sessions(const CommonFlags& flags, const app::Environment& environment, int limit,
+                  const std::optional<std::string>& workstream);
 int show_session(const CommonFlags& flags, const app::Environment& environment,
                  const std::string& id);
 

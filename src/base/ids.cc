@@ -49,6 +49,14 @@ bool is_session_id(std::string_view text) {
          std::string_view::npos;
 }
 
+bool is_workstream_id(std::string_view text) {
+  constexpr std::size_t kMaxWorkstreamId = 64;
+  return !text.empty() && text.size() <= kMaxWorkstreamId &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+             "0123456789_-") == std::string_view::npos;
+}
+
 std::string local_id(std::string_view prefix, const SessionId& session, Place place) {
   std::string_view tag = tag_of(session);
   std::string id;

@@ -52,6 +52,8 @@ SessionId new_session_id(Env& env);
 /// The same for the same project and key, for creates that carry an idempotency key.
 SessionId derive_session_id(const ProjectId& project, std::string_view idempotency_key);
 bool is_session_id(std::string_view text);
+/// What a caller may name a workstream: 1 to 64 characters of [A-Za-z0-9_-].
+bool is_workstream_id(std::string_view text);
 
 /// "{prefix}_{tag}{seq:08x}{sub:04x}"; seq < 2^32, sub < 2^16.
 std::string local_id(std::string_view prefix, const SessionId& session, Place place);

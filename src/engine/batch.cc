@@ -21,6 +21,7 @@ journal::Append Batch::to_append() const {
   append.head = first_head_;
   append.time = now_;
   for (const journal::Entry& entry : entries_) append.entries.push_back({entry.kind, entry.body});
+  if (first_head_ == 0) append.workstream = state_.workstream;
   append.open = state_.open();
   append.open_effects = open_effects;
   append.close_effects = close_effects;

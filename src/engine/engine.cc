@@ -64,8 +64,9 @@ class EngineImpl final : public Engine {
                                  Idempotency idempotency) override;
   Task<Result<Committed>> delete_session(SessionKey key) override;
   Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) override;
-  Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(
-      ProjectId project, std::optional<std::string> agent_id, Page page) override;
+  Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(ProjectId project,
+                                                                    SessionFilter filter,
+                                                                    Page page) override;
   Task<Result<Listed<ItemView>>> items(SessionKey key, std::optional<std::string> turn_id,
                                        Page page, bool include_incomplete) override;
   Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) override;
@@ -195,18 +196,20 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey 
   co_return stored.state.view();
 }
 
-Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(
-    ProjectId project, std::optional<std::string> agent_id, Page page) {
+Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(ProjectId project,
+                                                                              SessionFilter filter,
+                                                                              Page page) {
   Busy busy(core_);
   Listed<std::shared_ptr<const SessionView>> listed;
-  journal::SessionQuery query{std::move(project), page.after, page.limit + 1, page.ascending};
+  journal::SessionQuery query{std::move(project), page.after, page.limit + 1, page.ascending,
+                              std::move(filter.workstream)};
   while (true) {
     CO_TRY(rows, co_await core_.parts.journal.list_sessions(query));
     for (const journal::SessionRow& row : rows) {
       auto view = co_await view_of(row.key);
       if (!view && view.error().code == ErrorCode::kNotFound) continue;  // deleted meanwhile
       if (!view) co_return std::unexpected(view.error());
-      if (agent_id && (*view)->agent->id != *agent_id) continue;
+      if (filter.agent_id && (*view)->agent->id != *filter.agent_id) continue;
       if (listed.data.size() == page.limit) {
         listed.has_more = true;
         co_return listed;

@@ -65,6 +65,7 @@ struct CreateSession {
   AgentConfig agent;  ///< `id` empty: a session-local one is made
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
+  std::optional<std::string> workstream;  ///< of the project; is_workstream_id
   std::vector<InputMessage> input;
   /// Called with the view that will be true after the commit, to make the stored answer.
   std::function<Idempotency(const SessionView&)> idempotency;
@@ -81,6 +82,12 @@ struct Page {
   std::optional<std::string> after;  ///< an id of the listed kind, exclusive
   std::size_t limit = 20;
   bool ascending = false;
+};
+
+/// Which sessions a list shows; what is not given does not matter.
+struct SessionFilter {
+  std::optional<std::string> agent_id;
+  std::optional<std::string> workstream;
 };
 
 template <class T>
@@ -152,8 +159,9 @@ class Engine {
   virtual Task<Result<Committed>> delete_session(SessionKey key) = 0;
 
   virtual Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) = 0;
-  virtual Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(
-      ProjectId project, std::optional<std::string> agent_id, Page page) = 0;
+  virtual Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(ProjectId project,
+                                                                            SessionFilter filter,
+                                                                            Page page) = 0;
   /// Items that are done (or were interrupted, with `incomplete`), in order of first appearance.
   virtual Task<Result<Listed<ItemView>>> items(SessionKey key, std::optional<std::string> turn_id,
                                                Page page, bool include_incomplete) = 0;

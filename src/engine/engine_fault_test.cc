@@ -458,7 +458,7 @@ TEST_P(EngineFaultTest, ADamagedSessionAnswersAsFailedAndTheOthersLive) {
     auto refused = world.send(bad, "hello?");
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
-    auto listed = world.run(world.engine->sessions(world.project, std::nullopt, {}));
+    auto listed = world.run(world.engine->sessions(world.project, {}, {}));
     ASSERT_TRUE(listed);
     EXPECT_EQ(listed->data.size(), 2u);
     auto stream = world.run(world.engine->subscribe(bad, StreamFrom{Place{0, 0}, true}));

@@ -183,12 +183,54 @@ TEST_P(EngineListTest, PagesOfSessionsAddUpToTheWholeList) {
     std::vector<std::string> listed;
     Page page{{}, limit, true};
     while (true) {
-      auto sessions = world.run(world.engine->sessions(world.project, std::nullopt, page));
+      auto sessions = world.run(world.engine->sessions(world.project, {}, page));
       for (const auto& session : sessions->data) listed.push_back(session->key.session.value);
       if (!sessions->has_more) break;
       page.after = listed.back();
     }
     EXPECT_EQ(listed, created) << limit;
+  }
+}
+
+TEST_P(EngineListTest, AWorkstreamsSessionsAreListedAndItSurvivesSnapshotsAndRestarts) {
+  auto create = [&](std::optional<std::string> workstream) {
+    CreateSession command;
+    command.project = world.project;
+    command.agent.model = "fake-model";
+    command.workstream = std::move(workstream);
+    command.input.push_back({{std::string("hello")}});
+    return world.run(world.engine->create_session(std::move(command)))->session->key;
+  };
+  std::vector<std::string> wanted;
+  for (int i = 0; i < 7; ++i) {
+    create(std::nullopt);
+    create("other");
+    wanted.push_back(create("launch").session.value);
+    world.env.advance(1);
+  }
+  SessionKey long_one{world.project, {wanted.front()}};
+  for (int i = 0; i < 25; ++i) {  // past a snapshot
+    world.wait_for(long_one, SessionStatus::kIdle);
+    EXPECT_TRUE(world.send(long_one, "turn " + std::to_string(i)));
+  }
+  world.wait_for(long_one, SessionStatus::kIdle);
+  world.restart();
+  EXPECT_EQ(world.view(long_one)->workstream, "launch");
+  for (std::size_t limit = 1; limit <= 8; ++limit) {
+    std::vector<std::string> found;
+    Page page{.limit = limit, .ascending = true};
+    while (true) {
+      auto listed =
+          world.run(world.engine->sessions(world.project, {.workstream = "launch"}, page));
+      ASSERT_TRUE(listed);
+      for (const auto& view : listed->data) {
+        EXPECT_EQ(view->workstream, "launch");
+        found.push_back(view->key.session.value);
+      }
+      if (!listed->has_more) break;
+      page.after = found.back();
+    }
+    EXPECT_EQ(found, wanted) << "pages of " << limit;
   }
 }
 

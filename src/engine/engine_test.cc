@@ -295,7 +295,7 @@ TEST_P(EngineTest, AnotherProjectSeesNothing) {
   EXPECT_EQ(world.send(other, "hello").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(world.run(world.engine->subscribe(other, {})).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(world.run(world.engine->delete_session(other)).error().code, ErrorCode::kNotFound);
-  EXPECT_TRUE(world.run(world.engine->sessions(other.project, std::nullopt, {}))->data.empty());
+  EXPECT_TRUE(world.run(world.engine->sessions(other.project, {}, {}))->data.empty());
 }
 
 }  // namespace

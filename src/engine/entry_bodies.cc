@@ -209,10 +209,12 @@ AgentConfig agent_from_json(const json::object& object) {
 std::string encode(const SessionCreatedBody& body) {
   json::object metadata;
   for (const auto& [key, value] : body.metadata) metadata[key] = value;
-  return finish_body({{"agent", to_json(body.agent)},
-                      {"environment", body.environment},
-                      {"metadata", std::move(metadata)},
-                      {"principal", body.principal}});
+  json::object members{{"agent", to_json(body.agent)},
+                       {"environment", body.environment},
+                       {"metadata", std::move(metadata)},
+                       {"principal", body.principal}};
+  if (body.workstream) members["workstream"] = *body.workstream;
+  return finish_body(std::move(members));
 }
 
 std::string encode(const SessionFailedBody& body) {
@@ -315,6 +317,7 @@ void read(const json::object& o, SessionCreatedBody& body) {
   for (const auto& [key, value] : get_object(o, "metadata"))
     if (value.is_string()) body.metadata[std::string(key)] = as_view(value.get_string());
   body.principal = text_of(o, "principal");
+  body.workstream = optional_text(o, "workstream");
 }
 
 void read(const json::object& o, SessionFailedBody& body) {

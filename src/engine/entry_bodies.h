@@ -30,6 +30,7 @@ struct SessionCreatedBody {
   std::string environment;
   std::map<std::string, std::string> metadata;
   std::string principal;
+  std::optional<std::string> workstream;
 };
 
 struct SessionFailedBody {

@@ -251,6 +251,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
   state_.environment = body.environment;
   state_.metadata = body.metadata;
   state_.principal = body.principal;
+  state_.workstream = body.workstream;
   state_.created = entry_.time;
   emit_session(EventType::kSessionCreated);
   return {};

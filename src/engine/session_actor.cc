@@ -66,7 +66,8 @@ Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
   state_.key = key_;
   Batch batch = new_batch();
   SessionCreatedBody body{std::move(command.agent), std::move(command.environment),
-                          std::move(command.metadata), std::move(command.principal)};
+                          std::move(command.metadata), std::move(command.principal),
+                          std::move(command.workstream)};
   CO_TRY_VOID(batch.add(journal::kSessionCreated, body));
   for (InputMessage& message : command.input)
     CO_TRY_VOID(add_message(batch, std::move(message.parts)));

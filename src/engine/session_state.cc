@@ -20,6 +20,7 @@ std::shared_ptr<const SessionView> SessionState::view() const {
   view->agent = agent;
   view->environment = environment;
   view->metadata = metadata;
+  view->workstream = workstream;
   view->status = status();
   view->error = error;
   if (turn)
@@ -154,6 +155,7 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   for (const auto& [name, text] : get_object(object, "metadata"))
     if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
   state.principal = get_string(object, "principal");
+  if (find(object, "workstream")) state.workstream = get_string(object, "workstream");
   state.error = failure_from_json(object, "error");
   state.created = get_int(object, "created");
   state.last_active = get_int(object, "last_active");
@@ -180,6 +182,7 @@ std::string to_snapshot(const SessionState& state) {
                       {"last_active", state.last_active}, {"head", state.head},
                       {"queued", std::move(queued)},      {"usage", engine::to_json(state.usage)},
                       {"usage_known", state.usage_known}, {"active", state.active}};
+  if (state.workstream) object["workstream"] = *state.workstream;
   if (state.turn) object["turn"] = to_json(*state.turn);
   return serialize(object);
 }

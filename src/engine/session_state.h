@@ -66,6 +66,7 @@ struct SessionState {
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
   std::string principal;
+  std::optional<std::string> workstream;
   std::optional<FailureInfo> error;  ///< set: the session has failed for good
   UnixMillis created = 0;
   UnixMillis last_active = 0;

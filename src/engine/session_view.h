@@ -59,6 +59,7 @@ struct SessionView {
   std::shared_ptr<const AgentConfig> agent;
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
+  std::optional<std::string> workstream;  ///< that it was created in
   SessionStatus status = SessionStatus::kIdle;
   std::optional<FailureInfo> error;
   std::vector<PendingCall> required_actions;

@@ -154,6 +154,7 @@ struct SessionQuery {
   std::optional<std::string> after;  ///< a session id of this project, else kNotFound
   std::size_t limit = 20;
   bool ascending = false;
+  std::optional<std::string> workstream;  ///< only this one's; the cursor may be any session
 };
 
 /// A slice of one log.

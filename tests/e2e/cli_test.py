@@ -259,6 +259,22 @@ class CliTest(unittest.TestCase):
         self.assertEqual(shown["session"]["id"], session)
         self.run_cli("sessions", "show", "sess_nobody", status=4)
 
+    def test_a_workstreams_sessions_can_be_listed(self):
+        url = self.dev().url
+        body = {"agent": {"model": "scripted"}, "environment": {"type": "none"}, "input": "Hello"}
+        made = {}
+        for workstream in ("launch", "upkeep"):
+            status, text = request(url + "/v1/agents/sessions", key="x", method="POST", body=body,
+                                   **{"X-Perdure-Workstream": workstream})
+            self.assertEqual(status, 201, text)
+            made[workstream] = json.loads(text)["id"]
+        listed = self.run_cli("sessions", "ls", "--workstream", "launch").stdout
+        self.assertIn(made["launch"], listed)
+        self.assertNotIn(made["upkeep"], listed)
+        self.assertIn("upkeep", self.run_cli("sessions", "ls").stdout)
+        self.assertIn("workstream: upkeep", self.run_cli("sessions", "show", made["upkeep"]).stdout)
+        self.run_cli("sessions", "ls", "--workstream", "no spaces", status=1)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -14,6 +14,7 @@
 #include "facades/agents_api/wire_agent.h"
 #include "facades/agents_api/wire_out.h"
 #include "facades/common/json_reader.h"
+#include "facades/common/workstream.h"
 
 namespace perdure::facades::agents_api {
 namespace {
@@ -155,8 +156,10 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   identity::Caller caller = caller_of_(request);
   CO_TRY(body, check_body(request.body));
   CO_TRY(create, read_create_session(body));
+  CO_TRY(workstream, workstream_of(request));
   CO_TRY(idempotency, idempotency_key(request));
-  CO_TRY(ticket, co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body));
+  CO_TRY(ticket,
+         co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body, workstream));
   if (ticket.answered())
     co_return co_await answer_again(caller, *ticket.answered(), std::move(create));
 
@@ -169,6 +172,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   }
   command.project = caller.project;
   command.principal = caller.principal;
+  command.workstream = std::move(workstream);
   if (ticket.key())
     command.id = derive_session_id(caller.project, caller.principal + '\n' + *ticket.key());
   command.idempotency = [&ticket](const engine::SessionView& session) {
@@ -214,10 +218,12 @@ Task<AgentsApi::Answer> AgentsApi::list_sessions(http::Request request) {
   identity::Caller caller = caller_of_(request);
   CO_TRY(page, read_page(request.query, LimitRule::kClamp));
   CO_TRY(agent_id, read_parameter(request.query, "agent_id"));
+  CO_TRY(workstream, workstream_of(request));
   CO_TRY(metadata, read_metadata_filter(request.query));
   std::optional<std::string> after = page.after;
-  auto sessions = co_await find_sessions(caller.project, std::move(agent_id), std::move(metadata),
-                                         std::move(page));
+  auto sessions =
+      co_await find_sessions(caller.project, {std::move(agent_id), std::move(workstream)},
+                             std::move(metadata), std::move(page));
   if (!sessions && after && sessions.error().code == ErrorCode::kNotFound)
     co_return no_cursor("session", after);
   if (!sessions) co_return std::unexpected(std::move(sessions).error());
@@ -225,15 +231,15 @@ Task<AgentsApi::Answer> AgentsApi::list_sessions(http::Request request) {
 }
 
 Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> AgentsApi::find_sessions(
-    ProjectId project, std::optional<std::string> agent_id,
-    std::map<std::string, std::string> metadata, engine::Page page) {
-  if (metadata.empty()) co_return co_await engine_.sessions(project, agent_id, page);
+    ProjectId project, engine::SessionFilter filter, std::map<std::string, std::string> metadata,
+    engine::Page page) {
+  if (metadata.empty()) co_return co_await engine_.sessions(project, filter, page);
   // The engine knows nothing of metadata: look through its pages, one session more than asked for.
   engine::Listed<std::shared_ptr<const engine::SessionView>> found;
   engine::Page step = page;
   step.limit = kMaxPage;
   for (std::size_t seen = 0; seen < kMaxFilterScan; seen += step.limit) {
-    CO_TRY(listed, co_await engine_.sessions(project, agent_id, step));
+    CO_TRY(listed, co_await engine_.sessions(project, filter, step));
     for (const auto& session : listed.data) {
       if (!has_pairs(*session, metadata)) continue;
       if (found.data.size() == page.limit) {
@@ -372,10 +378,14 @@ Task<AgentsApi::Answer> AgentsApi::get_turn(http::Request request) {
 
 Task<Result<Idempotency::Ticket>> AgentsApi::take_ticket(identity::Caller caller,
                                                          std::optional<std::string> key,
-                                                         std::string route, std::string_view body) {
+                                                         std::string route, std::string_view body,
+                                                         std::optional<std::string> workstream) {
   if (!key) co_return Idempotency::Ticket();
+  std::string request = canonical_json(body);
+  if (workstream)
+    request += '\n' + *workstream;  // the same body for another one is another request
   co_return co_await idempotency_.begin(std::move(caller), std::move(route), *std::move(key),
-                                        canonical_json(body));
+                                        std::move(request));
 }
 
 }  // namespace perdure::facades::agents_api

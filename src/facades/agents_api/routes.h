@@ -54,7 +54,8 @@ class AgentsApi {
   /// A ticket for the key of a request with this body; one that is always free where it has none.
   Task<Result<Idempotency::Ticket>> take_ticket(identity::Caller caller,
                                                 std::optional<std::string> key, std::string route,
-                                                std::string_view body);
+                                                std::string_view body,
+                                                std::optional<std::string> workstream = {});
   /// The answer to a creation that was made before.
   Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
                             CreateRequest request);
@@ -63,8 +64,8 @@ class AgentsApi {
   Task<Answer> creation_stream(SessionKey key, bool obfuscation);
   Task<Answer> items_page(SessionKey key, std::optional<std::string> turn_id, http::Query query);
   Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> find_sessions(
-      ProjectId project, std::optional<std::string> agent_id,
-      std::map<std::string, std::string> metadata, engine::Page page);
+      ProjectId project, engine::SessionFilter filter, std::map<std::string, std::string> metadata,
+      engine::Page page);
 
   engine::Engine& engine_;
   Env& env_;

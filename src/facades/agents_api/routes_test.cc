@@ -46,6 +46,7 @@ class FakeEngine final : public engine::Engine {
     view.key = {command.project, command.id.value_or(SessionId{"sess_" + std::string(26, 'a')})};
     view.agent = std::make_shared<engine::AgentConfig>(command.agent);
     view.metadata = command.metadata;
+    view.workstream = command.workstream;
     view.head = 9;
     if (find(view.key)) co_return fail(ErrorCode::kConflict, "exists");
     if (command.idempotency)
@@ -72,12 +73,13 @@ class FakeEngine final : public engine::Engine {
     if (auto view = find(key)) co_return view;
     co_return fail(ErrorCode::kNotFound, "no such session");
   }
-  Task<Result<Listed<View>>> sessions(ProjectId project, std::optional<std::string>,
+  Task<Result<Listed<View>>> sessions(ProjectId project, engine::SessionFilter filter,
                                       engine::Page page) override {
     Listed<View> out;
     bool started = !page.after;
     for (const View& view : list) {
       if (view->key.project != project) continue;
+      if (filter.workstream && view->workstream != filter.workstream) continue;
       if (started && out.data.size() == page.limit) {
         out.has_more = true;
         break;
@@ -247,6 +249,42 @@ TEST_F(RoutesTest, WhatTheModelsProviderHasNoWordsForIsRefused) {
                           R"("text":{"verbosity":"medium"}}})"})
                 .status,
             201);
+}
+
+TEST_F(RoutesTest, TheWorkstreamOfACreationIsKeptShownAndListedBy) {
+  const auto in = [](std::string name) -> std::vector<std::pair<std::string, std::string>> {
+    return {{"X-Perdure-Workstream", std::move(name)}};
+  };
+  for (const char* path : {"/v1/agents/sessions", "/openai/v1/agents/sessions"}) {
+    engine_.list.clear();
+    auto made = call("POST", path, {.body = create_, .headers = in("launch")});
+    ASSERT_EQ(made.status, 201) << made.body;
+    EXPECT_EQ(body_of(made).at("workstream"), "launch");
+    engine_.add(kId);
+    EXPECT_FALSE(body_of(call("GET", path + ("/" + kId))).contains("workstream"));
+    EXPECT_EQ(body_of(call("GET", path)).at("data").as_array().size(), 2u);
+    EXPECT_EQ(body_of(call("GET", path, {.headers = in("launch")})).at("data").as_array().size(),
+              1u);
+    EXPECT_EQ(body_of(call("GET", path, {.headers = in("other")})).at("data").as_array().size(),
+              0u);
+    for (const char* method : {"GET", "POST"}) {
+      auto refused = call(method, path, {.body = create_, .headers = in("no spaces")});
+      EXPECT_EQ(refused.status, 400);
+      EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Workstream");
+    }
+  }
+}
+
+TEST_F(RoutesTest, TheSameKeyForAnotherWorkstreamIsAConflict) {
+  auto headers = key_;
+  headers.emplace_back("X-Perdure-Workstream", "launch");
+  auto first = call("POST", kSessions, {.body = create_, .headers = headers});
+  ASSERT_EQ(first.status, 201);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = headers}).body, first.body);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 409);
+  headers.back().second = "other";
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = headers}).status, 409);
+  EXPECT_EQ(engine_.creations, 1);
 }
 
 TEST_F(RoutesTest, ACreationStreamStartsAtTheBeginningAndEndsWhenSettled) {

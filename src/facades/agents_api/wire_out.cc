@@ -333,7 +333,9 @@ void append_session(std::string& out, const engine::SessionView& session) {
   for (const auto& [key, value] : session.metadata) metadata.text(key, value);
   metadata.end();
   append_usage(object.begin("usage"), session.usage);
-  object.raw("vault_ids", "[]").end();
+  object.raw("vault_ids", "[]");
+  if (session.workstream) object.text("workstream", *session.workstream);
+  object.end();
 }
 
 void append_turn(std::string& out, const engine::TurnView& turn) {

@@ -283,7 +283,10 @@ Task<Result<std::vector<SessionRow>>> MemoryJournal::list_sessions(SessionQuery 
   auto order = [](const SessionRow& row) { return std::tie(row.created, row.key.session.value); };
   auto id = [](const SessionRow& row) -> const std::string& { return row.key.session.value; };
   co_return page_of(std::move(all), query.after, query.limit, query.ascending, order, id,
-                    [](const SessionRow& row) { return !row.deleted; });
+                    [&](const SessionRow& row) {
+                      return !row.deleted &&
+                             (!query.workstream || row.workstream == query.workstream);
+                    });
 }
 
 Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(std::optional<SessionKey> after,

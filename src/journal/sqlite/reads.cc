@@ -133,11 +133,12 @@ Result<std::vector<SessionRow>> list_sessions(Connection& connection, const Sess
   std::string sql = fmt::format(
       "SELECT {} FROM session INDEXED BY session_created "
       "WHERE project = ? AND deleted = 0 AND (created, id) {} (?, ?) "
+      "AND (?4 IS NULL OR workstream = ?4) "
       "ORDER BY created {}, id {} LIMIT ?",
       kSessionColumns, query.ascending ? ">" : "<", query.ascending ? "ASC" : "DESC",
       query.ascending ? "ASC" : "DESC");
-  Rows rows =
-      connection.query(sql, query.project.value, created, query.after.value_or(""), query.limit);
+  Rows rows = connection.query(sql, query.project.value, created, query.after.value_or(""),
+                               query.workstream, query.limit);
   std::vector<SessionRow> page;
   while (rows.next()) page.push_back(session_of(rows));
   return page;
