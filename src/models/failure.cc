@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <ctime>
 #include <optional>
+#include <span>
 
 #include "base/bytes.h"
 #include "models/limits.h"
@@ -72,6 +73,12 @@ constexpr std::array kKnownWords = {
     KnownWord{"server_error", {"server_error", true}},
     KnownWord{"internal_error", {"server_error", true}},
     KnownWord{"internal_server_error", {"server_error", true}},
+    // Anthropic. A conversation of too many bytes is mended like one of too many tokens.
+    KnownWord{"request_too_large", {"context_length_exceeded", false}},
+    KnownWord{"billing_error", {"billing_not_active", false}},
+    KnownWord{"timeout_error", {"request_timeout", true}},
+    KnownWord{"api_error", {"server_error", true}},
+    KnownWord{"conflict_error", {"server_error", true}},
     // llama-server.
     KnownWord{"exceed_context_size_error", {"context_length_exceeded", false}},
     KnownWord{"unavailable_error", {"server_overloaded", true}},
@@ -89,17 +96,32 @@ std::optional<Verdict> verdict_of_word(std::string_view word) {
   return known->verdict;
 }
 
+bool speaks_of(std::string_view message, std::span<const std::string_view> phrases) {
+  return std::ranges::any_of(phrases, [&](std::string_view phrase) {
+    return message.find(phrase) != std::string_view::npos;
+  });
+}
+
 /// Servers without a word for it say in a sentence that the conversation is too long.
 bool speaks_of_context_length(std::string_view message) {
   static constexpr std::array kPhrases = {std::string_view("maximum context length"),
                                           std::string_view("context size"),
                                           std::string_view("context window"),
                                           std::string_view("context length"),
+                                          std::string_view("context limit"),
                                           std::string_view("prompt is too long"),
                                           std::string_view("longer than the maximum model length")};
-  return std::ranges::any_of(kPhrases, [&](std::string_view phrase) {
-    return message.find(phrase) != std::string_view::npos;
-  });
+  return speaks_of(message, kPhrases);
+}
+
+/// Anthropic tells in a sentence that money or an own limit has run out (HTTP 400).
+std::optional<Verdict> verdict_of_sentence(std::string_view message) {
+  static constexpr std::array kMoney = {std::string_view("credit balance is too low")};
+  static constexpr std::array kLimit = {std::string_view("specified API usage limits"),
+                                        std::string_view("specified workspace API usage limits")};
+  if (speaks_of(message, kMoney)) return Verdict{"credit_balance_exhausted", false};
+  if (speaks_of(message, kLimit)) return Verdict{"usage_limit_exceeded", false};
+  return std::nullopt;
 }
 
 Verdict verdict_of_status(int status) {
@@ -167,6 +189,8 @@ Verdict judge(const UpstreamError& error, int status) {
   if (vague && (status == 0 || status == 400 || status == 413 || status == 422 || status == 500) &&
       speaks_of_context_length(error.message))
     return {"context_length_exceeded", false};
+  if (auto told = vague && status == 400 ? verdict_of_sentence(error.message) : std::nullopt)
+    return *told;
   if (by_code) return *by_code;
   // "invalid_request_error" is also OpenAI's type for an unknown model (404) or a bad key (401).
   if (by_type && !(by_type->code == "invalid_request" && status != 0)) return *by_type;
