@@ -102,7 +102,7 @@ void add_dev(CLI::App& root, Choice& choice) {
                   "Base URL of the model's server, such as http://127.0.0.1:11434/v1")
       ->type_name("URL");
   dev->add_option("--provider-kind", choice.server.provider_kind,
-                  "openai-responses, openai-chat or scripted")
+                  "openai-responses, openai-chat, anthropic-messages or scripted")
       ->type_name("KIND");
   dev->add_option("--provider-key-env", choice.server.provider_key_env,
                   "The variable that holds the provider's key")

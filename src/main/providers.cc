@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "models/anthropic_messages.h"
+#include "models/anthropic_request.h"
 #include "models/detect.h"
 #include "models/openai_chat.h"
 #include "models/openai_responses.h"
@@ -56,6 +58,8 @@ Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
     return models::make_openai_responses(std::move(endpoint), client, env);
   if (config.kind == "openai-chat")
     return models::make_openai_chat(std::move(endpoint), client, env);
+  if (config.kind == models::kAnthropicMessages)
+    return models::make_anthropic_messages(std::move(endpoint), client, env);
   return fail(ErrorCode::kUnimplemented,
               fmt::format("The provider '{}' is of kind '{}', which this build does not have yet.",
                           config.name, config.kind));

@@ -18,6 +18,13 @@ inline constexpr std::size_t kMaxResponseBytes = 64 << 20;
 inline constexpr std::int64_t kEndOfBodyMs = 50;
 /// Items of one response: text, reasoning and function calls.
 inline constexpr std::size_t kMaxOutputItems = 256;
+/// What Anthropic's models may write at most where nobody said: its API wants a number, every
+/// Claude since 4 accepts this one, and thinking counts towards it.
+inline constexpr std::int64_t kDefaultAnthropicMaxTokens = 32'000;
+/// The least that a model with a thinking budget can be given to think, and is left to answer.
+inline constexpr std::int64_t kMinAnthropicThinkingBudget = 1'024;
+/// A count of tokens beyond this is taken as this.
+inline constexpr std::int64_t kMaxToldTokens = 1'000'000'000'000;
 /// A Retry-After beyond this is taken as this.
 inline constexpr std::int64_t kMaxRetryAfterMs = 24LL * 3600 * 1000;
 

@@ -1,5 +1,5 @@
 // Every recorded stream of testdata/ must decode to what the file beside it says. A new case is two
-// files: chat_*.sse or responses_*.sse as a server sends it, and .expect. With
+// files: anthropic_*.sse, chat_*.sse or responses_*.sse as a server sends it, and .expect. With
 // PERDURE_UPDATE_EXPECT=1 in the environment the .expect files are written; read them before you
 // commit them.
 
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "models/anthropic_stream.h"
 #include "models/chat_stream.h"
 #include "models/responses_stream.h"
 #include "models/testing.h"
@@ -17,6 +18,9 @@ namespace {
 
 std::unique_ptr<StreamDecoder> decoder_for(const std::string& file) {
   FailureMapper failures("upstream", "");
+  if (file.starts_with("anthropic_"))
+    return std::make_unique<AnthropicStream>(
+        failures, AnthropicToolNames({{"files.read", "", ""}, {"plain", "", ""}}));
   if (file.starts_with("chat_")) return std::make_unique<ChatStream>(failures);
   return std::make_unique<ResponsesStream>(failures);
 }
@@ -80,7 +84,7 @@ TEST_P(RecordedStream, NeverSucceedsWithPartOfAnAnswer) {
 
 std::vector<std::string> cases() {
   std::vector<std::string> names;
-  for (const char* prefix : {"chat_", "responses_"})
+  for (const char* prefix : {"anthropic_", "chat_", "responses_"})
     for (const std::string& file : testing::list_testdata(prefix, ".sse"))
       names.push_back(file.substr(0, file.size() - 4));
   return names;

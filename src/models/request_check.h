@@ -1,4 +1,4 @@
-// Checks of a request that both of OpenAI's protocols need before it is put into words.
+// Checks of a request that every protocol needs before it is put into words.
 #pragma once
 
 #include <string_view>

@@ -30,8 +30,11 @@ std::string_view name_of(Finish finish) {
 
 std::string describe_usage(const TokenUsage& usage, bool known) {
   if (!known) return "usage unknown\n";
-  return fmt::format("usage input={} cached={} output={} reasoning={}\n", usage.input_tokens,
-                     usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens);
+  std::string written = usage.cache_write_tokens
+                            ? fmt::format(" cache_write={}", usage.cache_write_tokens)
+                            : std::string();
+  return fmt::format("usage input={} cached={}{} output={} reasoning={}\n", usage.input_tokens,
+                     usage.cached_tokens, written, usage.output_tokens, usage.reasoning_tokens);
 }
 
 std::string describe_item(const OutputItem& item) {
