@@ -31,6 +31,9 @@ struct Choice {
   std::string name;
   std::string id;
   std::optional<std::string> workstream;
+  std::string scope;
+  std::string reason;
+  bool with_lifted = false;
   int limit = 20;
   std::function<int(const Environment&)> run;
 };
@@ -194,6 +197,50 @@ void add_sessions(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_stop(CLI::App& root, Choice& choice) {
+  CLI::App* stop =
+      root.add_subcommand("stop", "Stop a session, an agent, a workstream or a project at once");
+  stop->add_option("SCOPE", choice.scope, "session, agent, workstream or project")
+      ->required()
+      ->check(CLI::IsMember({"session", "agent", "workstream", "project"}));
+  stop->add_option("ID", choice.id, "Its id; of a project its name")->required();
+  stop->add_option("--reason", choice.reason, "Why: everybody who meets the stop reads it")
+      ->required()
+      ->type_name("TEXT");
+  stop->add_option("--project", choice.only_project,
+                   "Whose it is [the token's project; the operator's is 'default']")
+      ->type_name("NAME");
+  add_client_flags(*stop, choice);
+  stop->footer("What runs ends, nothing begins, and it stays so until 'perdure stops lift ID'.");
+  stop->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return cli::stop(choice.common, environment, choice.scope, choice.id, choice.reason,
+                       choice.only_project);
+    };
+  });
+
+  CLI::App* stops = root.add_subcommand("stops", "List and lift stops");
+  stops->require_subcommand(1);
+  CLI::App* list = stops->add_subcommand("ls", "List what is stopped");
+  list->add_option("--project", choice.only_project, "Only this project's")->type_name("NAME");
+  list->add_flag("--all", choice.with_lifted, "Lifted ones too");
+  add_client_flags(*list, choice);
+  list->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return list_stops(choice.common, environment, choice.only_project, choice.with_lifted);
+    };
+  });
+  CLI::App* lift = stops->add_subcommand("lift", "Lift a stop");
+  lift->add_option("STOP_ID", choice.id, "The stop's id, as 'perdure stops ls' shows it")
+      ->required();
+  add_client_flags(*lift, choice);
+  lift->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return lift_stop(choice.common, environment, choice.id);
+    };
+  });
+}
+
 void add_version(CLI::App& root, Choice& choice) {
   CLI::App* version = root.add_subcommand("version", "Print what this program is");
   add_json(*version, choice);
@@ -256,6 +303,7 @@ int run(int argc, char** argv) {
   add_serve(root, choice);
   add_keys(root, choice);
   add_sessions(root, choice);
+  add_stop(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {
     print_version(false);

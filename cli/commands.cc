@@ -162,6 +162,64 @@ int show_session(const CommonFlags& flags, const app::Environment& environment,
   return kDone;
 }
 
+int stop(const CommonFlags& flags, const app::Environment& environment, const std::string& scope,
+         const std::string& id, const std::string& reason,
+         const std::optional<std::string>& project) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  json::object order{{"scope", scope}, {"id", id}, {"reason", reason}};
+  if (project) order["project"] = *project;
+  const auto made = client->call("POST", "/api/stops", perdure::serialize(order));
+  if (!made) return report(made.error());
+  if (flags.json) return print_json(*made);
+  const json::object& stop = made->get_object();
+  fmt::print("{}\n", get_string(stop, "id"));
+  fmt::print(stderr,
+             "The {} '{}' of project '{}' is stopped; {} running calls were told to end. 'perdure "
+             "stops lift {}' lifts it.\n",
+             scope, id, get_string(stop, "project"), get_int(stop, "calls_cancelled"),
+             get_string(stop, "id"));
+  return kDone;
+}
+
+int list_stops(const CommonFlags& flags, const app::Environment& environment,
+               const std::optional<std::string>& project, bool with_lifted) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  std::string path = fmt::format("/api/stops?include_lifted={}", with_lifted);
+  if (project) path += "&project=" + percent_encoded(*project);
+  const auto stops = all_pages(*client, path, "id");
+  if (!stops) return report(stops.error());
+  if (flags.json) return print_json(json::object{{"data", *stops}});
+  if (stops->empty()) {
+    fmt::print("Nothing is stopped.\n");
+    return kDone;
+  }
+  std::vector<TableRow> rows;
+  for (const json::value& value : *stops) {
+    const json::object& stop = value.get_object();
+    rows.push_back(
+        {text_of(stop, "id"), text_of(stop, "project"), text_of(stop, "scope"),
+         text_of(stop, "target"), time_of(stop, "created_at"), text_of(stop, "created_by"),
+         get_int(stop, "lifted_at") == 0 ? "in force" : "lifted", text_of(stop, "reason")});
+  }
+  fmt::print(
+      "{}",
+      table({"ID", "PROJECT", "SCOPE", "TARGET", "SINCE (UTC)", "BY", "STATE", "REASON"}, rows));
+  return kDone;
+}
+
+int lift_stop(const CommonFlags& flags, const app::Environment& environment,
+              const std::string& id) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto lifted = client->call("DELETE", "/api/stops/" + percent_encoded(id));
+  if (!lifted) return report(lifted.error());
+  if (flags.json) return print_json(*lifted);
+  fmt::print("{} is lifted. Nothing begins by itself: send the sessions a message to go on.\n", id);
+  return kDone;
+}
+
 int print_version(bool as_json) {
   const app::Version version = app::version();
   if (as_json)

@@ -26,6 +26,13 @@ int list_sessions(const CommonFlags& flags, const app::Environment& environment,
 int show_session(const CommonFlags& flags, const app::Environment& environment,
                  const std::string& id);
 
+int stop(const CommonFlags& flags, const app::Environment& environment, const std::string& scope,
+         const std::string& id, const std::string& reason,
+         const std::optional<std::string>& project);
+int list_stops(const CommonFlags& flags, const app::Environment& environment,
+               const std::optional<std::string>& project, bool with_lifted);
+int lift_stop(const CommonFlags& flags, const app::Environment& environment, const std::string& id);
+
 int print_version(bool as_json);
 
 }  // namespace perdure::cli

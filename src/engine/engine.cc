@@ -23,6 +23,8 @@ using ActorPtr = std::shared_ptr<SessionActor>;
 constexpr int kTries = 3;
 /// The timers that one look at the store takes.
 constexpr std::size_t kTimersAtOnce = 64;
+/// Sessions that a stop looks at between two reads of the list.
+constexpr std::size_t kSweepPage = 64;
 /// The sessions that recovery takes up side by side.
 constexpr std::size_t kRecoveryGroup = 64;
 
@@ -63,6 +65,7 @@ class EngineImpl final : public Engine {
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                  Idempotency idempotency) override;
   Task<Result<Committed>> delete_session(SessionKey key) override;
+  Task<Result<Stopped>> stop(policy::StopOrder order) override;
   Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) override;
   Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(ProjectId project,
                                                                     SessionFilter filter,
@@ -85,6 +88,12 @@ class EngineImpl final : public Engine {
   /// The session's actor with its state loaded; kNotFound if there is no such session.
   Task<Result<ActorPtr>> awake(SessionKey key);
   Task<Result<std::shared_ptr<const SessionView>>> view_of(SessionKey key);
+
+  /// Lets an actor see what was stopped, or could not be: its turn ends, or what was held back
+  /// starts. Asks again while the store refuses.
+  Task<> look_again(ActorPtr actor);
+  /// Wakes the sleeping sessions of a stop that have a turn, which ends it.
+  Task<> sweep(policy::Stop stop);
 
   Task<> run_timers();
   /// Milliseconds until the next look.
@@ -120,6 +129,8 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
     actor->touch();
     if (actor->loaded() && !actor->dead()) co_return actor;
     auto loaded = co_await actor->load();
+    // Stopped while it slept. Where the store refuses, the sweep or the next command tries again.
+    if (loaded && actor->must_end()) (void)co_await actor->resume();
     if (loaded) co_return actor;
     if (loaded.error().code != ErrorCode::kFenced) co_return std::unexpected(loaded.error());
   }
@@ -181,6 +192,69 @@ Task<Result<Committed>> EngineImpl::delete_session(SessionKey key) {
   co_return moving_error();
 }
 
+// ---- stops ------------------------------------------------------------------------------------
+
+Task<Result<Stopped>> EngineImpl::stop(policy::StopOrder order) {
+  Busy busy(core_);
+  if (core_.draining) co_return draining_error();
+  if (order.scope == policy::StopScope::kSession)
+    CO_TRY_VOID(co_await awake({order.project, {order.target}}));
+  ProjectId project = order.project;
+  auto stop = co_await core_.parts.stops.add(std::move(order));
+  Stopped stopped;
+  std::vector<ActorPtr> actors;
+  for (auto& [key, actor] : actors_)
+    if (key.project == project) actors.push_back(actor);
+  for (ActorPtr& actor : actors) {
+    // One that is being loaded or created does not know yet what it belongs to.
+    bool in_scope = !actor->loaded() || actor->stop_in_force();
+    if (!in_scope && stop) continue;
+    if (actor->loaded() && actor->stop_in_force()) stopped.calls_cancelled += actor->cancel_work();
+    async::spawn(core_.parts.executor, "stop", look_again(actor));
+  }
+  if (!stop) co_return std::unexpected(std::move(stop).error());
+  stopped.stop = *stop;
+  async::spawn(core_.parts.executor, "sweep", sweep(std::move(*stop)));
+  co_return stopped;
+}
+
+Task<> EngineImpl::look_again(ActorPtr actor) {
+  Busy busy(core_);
+  while (!core_.draining) {
+    auto seen = co_await actor->resume();
+    if (seen || !seen.error().retryable()) co_return;
+    co_await async::sleep_for(core_.settings.store_again_ms);
+  }
+}
+
+Task<> EngineImpl::sweep(policy::Stop stop) {
+  Busy busy(core_);
+  const policy::StopOrder& order = stop.order;
+  journal::SessionQuery query{.project = order.project, .limit = kSweepPage};
+  if (order.scope == policy::StopScope::kWorkstream) query.workstream = order.target;
+  while (!core_.draining) {
+    Result<std::vector<journal::SessionRow>> rows;
+    if (order.scope == policy::StopScope::kSession)
+      rows = std::vector{journal::SessionRow{.key = {order.project, {order.target}}}};
+    else
+      rows = co_await core_.parts.journal.list_sessions(query);
+    if (!rows && !rows.error().retryable()) {
+      log::error("a stop cannot look at the sleeping sessions", {{"why", rows.error().message}});
+      co_return;  // each ends its turn when it wakes
+    }
+    if (!rows) {
+      co_await async::sleep_for(core_.settings.store_again_ms);
+      continue;
+    }
+    for (const journal::SessionRow& row : *rows) {
+      if (core_.draining) co_return;
+      (void)co_await view_of(row.key);  // wakes it where it must end a turn
+    }
+    if (rows->size() < query.limit) co_return;
+    query.after = rows->back().key.session.value;
+  }
+}
+
 // ---- queries ----------------------------------------------------------------------------------
 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey key) {
@@ -192,8 +266,13 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey key) {
   if (auto found = actors_.find(key); found != actors_.end() && found->second->loaded())
     co_return found->second->state().view();
-  CO_TRY(stored, co_await load_session(core_.parts.journal, std::move(key)));
-  co_return stored.state.view();
+  CO_TRY(stored, co_await load_session(core_.parts.journal, key));
+  const SessionState& state = stored.state;
+  bool stopped =
+      state.turn && core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
+  if (!stopped) co_return state.view();
+  CO_TRY(actor, co_await awake(std::move(key)));
+  co_return actor->state().view();
 }
 
 Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(ProjectId project,
@@ -328,6 +407,9 @@ Task<> EngineImpl::recover() {
     co_await take_up(std::move(*rows));
   }
   if (found > 0) log::info("sessions were taken up again", {{"sessions", found}});
+  // The process may have died before a stop had reached those that only wait for a client.
+  for (policy::Stop& stop : core_.parts.stops.in_force())
+    async::spawn(core_.parts.executor, "sweep", sweep(std::move(stop)));
 }
 
 /// Sessions are taken up side by side, and a crash counts against all of them. Those that were

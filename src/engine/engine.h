@@ -21,6 +21,7 @@
 #include "engine/session_view.h"
 #include "journal/journal.h"
 #include "models/provider.h"
+#include "policy/stops.h"
 
 namespace perdure::async {
 class BlockingPool;
@@ -69,6 +70,11 @@ struct CreateSession {
   std::vector<InputMessage> input;
   /// Called with the view that will be true after the commit, to make the stored answer.
   std::function<Idempotency(const SessionView&)> idempotency;
+};
+
+struct Stopped {
+  policy::Stop stop;
+  std::size_t calls_cancelled = 0;  ///< running model calls and tools
 };
 
 struct Created {
@@ -158,6 +164,12 @@ class Engine {
   /// kConflict while a turn runs or waits. Deleting again succeeds.
   virtual Task<Result<Committed>> delete_session(SessionKey key) = 0;
 
+  /// Returns when the stop is durable and everything that runs in its scope in this process was
+  /// told to end. Turns in scope end as failed, also those that wait and those of sessions that
+  /// sleep; new input and new sessions are kPermissionDenied with the reason "stopped" until the
+  /// stop is lifted (policy::Stops::lift). kNotFound for a session that is not there.
+  virtual Task<Result<Stopped>> stop(policy::StopOrder order) = 0;
+
   virtual Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) = 0;
   virtual Task<Result<Listed<std::shared_ptr<const SessionView>>>> sessions(ProjectId project,
                                                                             SessionFilter filter,
@@ -193,6 +205,7 @@ struct EngineParts {
   models::Catalog& models;
   policy::Policy& policy;
   tools::Registry& tools;
+  policy::Stops& stops;  ///< loaded; `policy` asks them too
 };
 
 std::unique_ptr<Engine> make_engine(EngineParts parts, Settings settings);

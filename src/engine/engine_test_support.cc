@@ -40,7 +40,8 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
 
 async::Task<tools::ToolResult> CountingTool::run(tools::ToolCall call, async::CancelToken cancel) {
   ++outside_.tool_runs[call.idempotency_key];
-  while (outside_.tools_hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  while (outside_.tools_hang && (outside_.tools_deaf || !cancel.cancelled()))
+    co_await async::sleep_for(1);
   if (outside_.tools_throw) throw std::runtime_error("the tool is broken");
   co_return tools::ToolResult{!cancel.cancelled() || outside_.tools_ignore_cancel,
                               outside_.tool_output};
@@ -83,11 +84,14 @@ void World::open() {
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
+  stops = std::make_unique<policy::Stops>(env, io.get_executor(), *journal);
+  if (auto loaded = run(stops->load()); !loaded) throw std::runtime_error(loaded.error().message);
+  stopped_policy_ = std::make_unique<policy::StoppedPolicy>(*stops, policy);
   engine = make_engine(parts_over(*journal), settings_);
 }
 
 EngineParts World::parts_over(journal::JournalStore& store) {
-  return {env, io.get_executor(), store, *catalog_, policy, *tools_};
+  return {env, io.get_executor(), store, *catalog_, *stopped_policy_, *tools_, *stops};
 }
 
 void World::until(std::function<bool()> condition) {

@@ -56,6 +56,7 @@ struct Outside {
   std::vector<models::ModelRequest> requests;
   std::map<std::string, int> tool_runs;  ///< by idempotency key
   bool tools_hang = false;
+  bool tools_deaf = false;  ///< what hangs does not hear a cancel
   bool tools_throw = false;
   bool tools_ignore_cancel = false;  ///< they do their work and say so
   std::string tool_output = "counted";
@@ -180,6 +181,7 @@ class World {
   FakeEnv env;
   Outside outside;
   DenyOne policy;
+  std::unique_ptr<policy::Stops> stops;
   Faults faults;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<journal::JournalStore> journal;
@@ -203,6 +205,7 @@ class World {
   std::unique_ptr<async::BlockingPool> pool_;
   std::unique_ptr<models::Catalog> catalog_;
   std::unique_ptr<tools::Registry> tools_;
+  std::unique_ptr<policy::StoppedPolicy> stopped_policy_;
 };
 
 /// The fixture of every test of the engine: one World per variant.

@@ -306,6 +306,7 @@ std::string encode(const TurnEndedBody& body) {
       {"turn", body.turn}, {"status", to_string(body.status)}, {"idle", body.idle}};
   if (body.error) members["error"] = to_json(*body.error);
   if (body.usage) members["usage"] = to_json(*body.usage);
+  if (!body.stop.empty()) members["stop"] = body.stop;
   return finish_body(std::move(members));
 }
 
@@ -405,6 +406,7 @@ void read(const json::object& o, TurnEndedBody& body) {
   body.turn = seq_of(o, "turn");
   body.status = turn_status_from(get_string(o, "status"));
   body.idle = get_bool(o, "idle", true);
+  body.stop = text_of(o, "stop");
   if (find(o, "error")) body.error = failure_from_json(get_object(o, "error"));
   if (find(o, "usage")) body.usage = usage_from_json(get_object(o, "usage"));
 }

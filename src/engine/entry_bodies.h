@@ -127,6 +127,7 @@ struct TurnEndedBody {
   std::optional<FailureInfo> error;
   std::optional<models::TokenUsage> usage;
   bool idle = true;  ///< no other turn follows at once
+  std::string stop;  ///< the id of the stop that ended it; empty: none did
 };
 
 std::string encode(const SessionCreatedBody& body);

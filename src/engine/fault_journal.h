@@ -19,6 +19,10 @@ struct Faults {
   std::function<std::optional<Error>(const journal::Append&)> refuse;
   /// The error of a load or read.
   std::function<std::optional<Error>(const SessionKey&)> refuse_read;
+  /// The error of a row's write; nullopt lets it pass.
+  std::function<std::optional<Error>(const journal::Row&)> refuse_row;
+  /// While true, rows are not written yet.
+  bool hold_rows = false;
   /// Changes what is read.
   std::function<void(const SessionKey&, journal::Entry&)> damage;
   std::function<void(journal::Snapshot&)> damage_snapshot;
@@ -120,7 +124,10 @@ class FaultJournal final : public journal::JournalStore {
     return real_->find_idempotency(std::move(scope), now);
   }
   Task<Result<std::uint64_t>> put_row(journal::Row row, std::uint64_t expected) override {
-    return real_->put_row(std::move(row), expected);
+    while (faults_.hold_rows) co_await async::sleep_for(1);
+    if (faults_.refuse_row)
+      if (auto error = faults_.refuse_row(row)) co_return std::unexpected(*error);
+    co_return co_await real_->put_row(std::move(row), expected);
   }
   Task<Result<journal::Row>> get_row(ProjectId project, std::string kind, std::string id) override {
     return real_->get_row(std::move(project), std::move(kind), std::move(id));

@@ -69,6 +69,7 @@ Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
                           std::move(command.metadata), std::move(command.principal),
                           std::move(command.workstream)};
   CO_TRY_VOID(batch.add(journal::kSessionCreated, body));
+  if (const policy::Stop* stop = stop_of(batch.state())) co_return std::unexpected(stop->refusal());
   for (InputMessage& message : command.input)
     CO_TRY_VOID(add_message(batch, std::move(message.parts)));
   CO_TRY_VOID(advance(batch, loop_parts()));
@@ -85,6 +86,11 @@ Task<Result<Committed>> SessionActor::submit(std::vector<Input> inputs, Idempote
   auto lock = co_await mailbox_.acquire();
   touch();
   if (dead_) co_return fail(ErrorCode::kFenced, "the session moved on");
+  // A cancel asks for what the stop does anyway.
+  bool only_cancels = std::ranges::all_of(
+      inputs, [](const Input& input) { return std::holds_alternative<InputCancel>(input); });
+  if (const policy::Stop* stop = stop_in_force(); stop && !only_cancels)
+    co_return std::unexpected(stop->refusal());
   Batch batch = new_batch();
   std::vector<OpenEffect> repeat;
   CO_TRY_VOID(add_lost(batch, repeat));
@@ -227,15 +233,15 @@ Task<Result<void>> SessionActor::on_timer(std::string id) {
 
 Task<Result<void>> SessionActor::resume() {
   auto lock = co_await mailbox_.acquire();
-  if (dead_) co_return fail(ErrorCode::kFenced, "the session moved on");
+  if (dead_ || !loaded_) co_return fail(ErrorCode::kFenced, "the session moved on");
   if (!readable_) co_return fail(ErrorCode::kInternal, "its log cannot be read");
   Batch batch = new_batch();
   std::vector<OpenEffect> repeat;
   CO_TRY_VOID(add_lost(batch, repeat));
   CO_TRY_VOID(advance(batch, loop_parts()));
   // The timer may have been cleared by a server that could not read this log.
-  if (state_.turn && state_.turn->retry_at != 0)
-    batch.set_timers.push_back({"retry", state_.turn->retry_at, "{}"});
+  if (const auto& turn = batch.state().turn; turn && turn->retry_at != 0)
+    batch.set_timers.push_back({"retry", turn->retry_at, "{}"});
   if (!batch.empty() || !batch.set_timers.empty()) {
     resuming_ = true;
     auto receipt = co_await commit(std::move(batch), std::nullopt);
@@ -289,7 +295,27 @@ TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
                       core_.settings.max_model_calls_per_turn};
   parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;
+  parts.stop = stop_in_force();
+  if (parts.stop && state_.turn && state_.turn->model_call) {
+    parts.shown = shown(state_.turn->model_call->seq);
+    // Of a call that another process ran nobody knows: who saw its message begin must see it end.
+    if (!running_.contains(state_.turn->model_call->seq)) parts.shown = ShownText{};
+  }
   return parts;
+}
+
+const policy::Stop* SessionActor::stop_of(const SessionState& state) const {
+  return core_.parts.stops.find({key_, state.agent->id, state.workstream});
+}
+
+const policy::Stop* SessionActor::stop_in_force() const {
+  return stop_of(state_);
+}
+
+std::size_t SessionActor::cancel_work() {
+  std::size_t running = running_.size();
+  cancel_running(/*all=*/true);
+  return running;
 }
 
 Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotency) {

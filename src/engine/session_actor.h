@@ -87,8 +87,8 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
   Task<Result<Committed>> remove();
   Task<Result<void>> on_timer(std::string id);
-  /// Takes up what another process left unfinished. Does nothing where nothing is. kInternal: the
-  /// log cannot be read.
+  /// Takes up what another process left unfinished, and ends the turn of a stopped session. Does
+  /// nothing where nothing is to do. kInternal: the log cannot be read.
   Task<Result<void>> resume();
   /// The session was moved on in the store by somebody else: nothing is done here any more.
   void abandon() { die(false); }
@@ -98,6 +98,13 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   void unlisten(EventListener* listener) { std::erase(listeners_, listener); }
   /// The volatile events of the running model call so far: for who begins to listen now.
   Events running_events() const;
+
+  /// What an operator has stopped this session by; nullptr: nothing.
+  const policy::Stop* stop_in_force() const;
+  /// A turn has not ended and must, because the session is stopped: `resume` does it.
+  bool must_end() const { return loaded_ && state_.turn && stop_in_force(); }
+  /// Tells what runs here to end; how many calls that were.
+  std::size_t cancel_work();
 
   /// Nobody works here, listens, or waits for the mailbox.
   bool idle() const { return !mailbox_.in_use() && listeners_.empty() && running_.empty(); }
@@ -125,6 +132,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
 
   Batch new_batch() const;
   TurnLoopParts loop_parts(bool retry_due = false) const;
+  const policy::Stop* stop_of(const SessionState& state) const;
   Task<Result<Created>> write_creation(CreateSession command);
   /// Appends, makes the batch's state the state, shows its events, starts its effects.
   Task<Result<Committed>> commit(Batch batch, Idempotency idempotency);

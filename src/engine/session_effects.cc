@@ -171,7 +171,9 @@ void SessionActor::start_effects(const Committed& receipt,
 }
 
 void SessionActor::start_model_call(const Committed&, std::uint64_t seq, std::string key) {
-  if (core_.draining) return;  // the next start takes it up
+  // The next start takes it up; a stopped one is ended by who stopped it. Asked here, in the step
+  // that starts the call: its intent may have been on its way to the disk when the stop came.
+  if (core_.draining || stop_in_force()) return;
   ++core_.counters.model_calls;
   ++core_.effects_running;
   running_[seq] = std::make_shared<Running>();
@@ -180,7 +182,7 @@ void SessionActor::start_model_call(const Committed&, std::uint64_t seq, std::st
 }
 
 void SessionActor::start_tool(const Committed&, OpenEffect effect) {
-  if (core_.draining) return;
+  if (core_.draining || stop_in_force() || !is_open(effect.seq)) return;
   ++core_.counters.effects_started;
   ++core_.effects_running;
   running_[effect.seq] = std::make_shared<Running>();
@@ -219,7 +221,7 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::
   Result<void> ready;
   if (!running->cancel.cancelled()) ready = co_await fill_context();
   if (!ready) co_return failed("internal_error", ready.error());
-  if (running->cancel.cancelled() || !is_open(seq))
+  if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
   models::ModelRequest request = context_.request(state_);
   request.model = resolved->upstream;
@@ -308,7 +310,7 @@ Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
     body.position = text->position;
   }
   int attempt = turn.failed_attempts + 1;
-  if (failure.retryable && attempt < core_.settings.model_attempts) {
+  if (failure.retryable && attempt < core_.settings.model_attempts && !stop_in_force()) {
     std::int64_t pause = std::min(kFirstRetryMs << std::min(attempt - 1, 16), kLongestRetryMs);
     pause += static_cast<std::int64_t>(core_.parts.env.random_u64() % (pause / 2));
     pause = std::max(pause, std::min(failure.retry_after_ms, kLongestRetryAfterMs));
@@ -344,6 +346,8 @@ Task<tools::ToolResult> SessionActor::call_tool(OpenEffect effect, async::Cancel
   if (!tool)
     co_return tools::ToolResult{false,
                                 "There is no tool named '" + effect.call.name + "' any more."};
+  if (cancel.cancelled() || stop_in_force())
+    co_return tools::ToolResult{false, "The call was not made: the turn has ended."};
   try {
     co_return co_await tool->run({key_, effect.call.call_id, effect.call.arguments, effect.key},
                                  cancel);
@@ -386,7 +390,12 @@ Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happen
   Batch batch = new_batch();
   batch.finishes_effect = true;
   batch.close_effects.push_back(std::to_string(intent));
-  auto added = add_end(batch, refused ? &*refused : nullptr);
+  // A tool that was told to end because of a stop may have done its work all the same: unknown,
+  // which is what the loop makes of it.
+  bool is_tool = !(state_.turn->model_call && state_.turn->model_call->seq == intent);
+  Result<void> added;
+  if (happened || !is_tool || !stop_in_force())
+    added = add_end(batch, refused ? &*refused : nullptr);
   // The end of a drain is the next start's: it decides what follows.
   if (added && !core_.draining) added = advance(batch, loop_parts());
   if (!added) co_return fail(ErrorCode::kInvalidArgument, added.error().message);

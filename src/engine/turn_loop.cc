@@ -1,10 +1,16 @@
 #include "engine/turn_loop.h"
 
+#include <fmt/format.h>
+
 #include "base/bytes.h"
 #include "base/raw_json.h"
 
 namespace perdure::engine {
 namespace {
+
+/// Adds the ends of what runs in the turn; it was "cancelled", or "stopped".
+Result<void> close_what_runs(Batch& batch, const std::optional<ShownText>& shown,
+                             std::string_view how);
 
 class TurnLoop {
  public:
@@ -20,11 +26,15 @@ class TurnLoop {
         continue;
       }
       const TurnState& turn = *state.turn;
-      if (turn.model_call) return {};
       if (!turn.undecided.empty()) {
         TRY_VOID(decide(turn.undecided.front()));
         continue;
       }
+      if (parts_.stop && !turn.finished) {
+        TRY_VOID(end_stopped());
+        continue;
+      }
+      if (turn.model_call) return {};
       if (!turn.pending.empty() || !turn.effects.empty()) return {};
       if (turn.failure) {
         TRY_VOID(end_turn(TurnStatus::kFailed, turn.failure));
@@ -57,6 +67,13 @@ class TurnLoop {
     return {};
   }
 
+  Result<void> end_stopped() {
+    TRY_VOID(close_what_runs(batch_, parts_.shown, "stopped"));
+    TRY_VOID(place_queued());
+    return end_turn(TurnStatus::kFailed, FailureInfo{"invalid_request", parts_.stop->sentence()},
+                    parts_.stop->id);
+  }
+
   /// A function call of the last response that is not simply the client's.
   Result<void> decide(OpenCall call) {
     const SessionState& state = batch_.state();
@@ -75,8 +92,9 @@ class TurnLoop {
     tools::Tool* tool = parts_.tools.find(call.name);
     if (!tool) return refuse("There is no tool named '" + call.name + "'.");
 
-    policy::Decision decision = parts_.policy.decide(
-        {state.key, state.principal, policy::ActionKind::kToolCall, call.name, call.arguments});
+    policy::Decision decision =
+        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kToolCall, call.name,
+                              call.arguments, state.agent->id, state.workstream});
     DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
     if (decision.verdict != policy::Verdict::kAllow) {
       TRY_VOID(batch_.add(journal::kEffectDenied,
@@ -122,8 +140,9 @@ class TurnLoop {
                                                 {"provider", resolved->provider->name()},
                                                 {"upstream", resolved->upstream},
                                                 {"context_through", through}});
-    policy::Decision decision = parts_.policy.decide(
-        {state.key, state.principal, policy::ActionKind::kModelCall, state.agent->model, action});
+    policy::Decision decision =
+        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kModelCall,
+                              state.agent->model, action, state.agent->id, state.workstream});
     if (decision.verdict != policy::Verdict::kAllow) {
       TRY_VOID(end_turn(TurnStatus::kFailed,
                         FailureInfo{"invalid_request",
@@ -146,11 +165,13 @@ class TurnLoop {
     return true;
   }
 
-  Result<void> end_turn(TurnStatus status, std::optional<FailureInfo> error) {
+  Result<void> end_turn(TurnStatus status, std::optional<FailureInfo> error,
+                        std::string stop = {}) {
     const SessionState& state = batch_.state();
     TurnEndedBody body{.turn = state.turn->seq, .status = status, .error = std::move(error)};
     if (state.turn->usage_known) body.usage = state.turn->usage;
     body.idle = state.queued.empty();
+    body.stop = std::move(stop);
     TRY_VOID(batch_.add(journal::kTurnEnded, body));
     return {};
   }
@@ -187,11 +208,23 @@ Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts) {
 
 Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown) {
   if (!batch.state().turn) return {};
+  TRY_VOID(close_what_runs(batch, shown, "cancelled"));
+  TurnEndedBody body{.turn = batch.state().turn->seq, .status = TurnStatus::kCancelled};
+  if (batch.state().turn->usage_known) body.usage = batch.state().turn->usage;
+  body.idle = batch.state().queued.empty();
+  TRY_VOID(batch.add(journal::kTurnEnded, body));
+  return {};
+}
+
+namespace {
+
+Result<void> close_what_runs(Batch& batch, const std::optional<ShownText>& shown,
+                             std::string_view how) {
   std::uint64_t turn = batch.state().turn->seq;
   if (batch.state().turn->retry_at != 0) batch.clear_timers.push_back("retry");
   if (auto call = batch.state().turn->model_call) {
     ModelCallAbandonedBody body{.turn = turn, .call = call->seq};
-    body.error = {"cancelled", "The turn was cancelled."};
+    body.error = {"cancelled", fmt::format("The turn was {}.", how)};
     body.lost = true;  // not an attempt that failed
     if (shown) {
       body.shown = true;
@@ -207,16 +240,15 @@ Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown) {
         journal::kEffectUnknown,
         EffectEndedBody{.turn = turn,
                         .call_id = effect.call.call_id,
-                        .output = "The turn was cancelled while this call ran; whether it took "
-                                  "effect is unknown."}));
+                        .output = fmt::format("The turn was {} while this call ran; whether it "
+                                              "took effect is unknown.",
+                                              how)}));
     batch.close_effects.push_back(std::to_string(effect.seq));
   }
-  TurnEndedBody body{.turn = turn, .status = TurnStatus::kCancelled};
-  if (batch.state().turn->usage_known) body.usage = batch.state().turn->usage;
-  body.idle = batch.state().queued.empty();
-  TRY_VOID(batch.add(journal::kTurnEnded, body));
   return {};
 }
+
+}  // namespace
 
 std::string effect_key(const SessionKey& session, std::string_view call) {
   std::string input =

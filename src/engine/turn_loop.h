@@ -11,7 +11,9 @@
 //
 // Every arrow is a journal entry. `advance` adds entries to a batch until something outside must
 // happen first — a model answers, a tool ends, a client sends a result, a timer fires — and
-// returns. It starts nothing itself: the actor starts what the committed entries name.
+// returns. It starts nothing itself: the actor starts what the committed entries name. A turn of a
+// stopped session ends here as failed, whatever it waits for; input that waited for it is placed
+// first, so that the conversation keeps it and nothing begins by itself when the stop is lifted.
 #pragma once
 
 #include <functional>
@@ -21,9 +23,16 @@
 #include "engine/batch.h"
 #include "models/catalog.h"
 #include "policy/policy.h"
+#include "policy/stops.h"
 #include "tools/registry.h"
 
 namespace perdure::engine {
+
+/// The text of the message that the running model call has streamed.
+struct ShownText {
+  std::string text;
+  std::uint32_t position = 0;
+};
 
 struct TurnLoopParts {
   models::Catalog& models;
@@ -33,6 +42,9 @@ struct TurnLoopParts {
   /// The parts of a kInputQueued entry that has no turn yet.
   std::function<std::vector<models::ContentPart>(std::uint64_t seq)> queued_parts;
   bool retry_due = false;  ///< the pause before the next attempt is over
+  /// Set: an operator has stopped the session, and a turn ends instead of going on.
+  const policy::Stop* stop = nullptr;
+  std::optional<ShownText> shown;  ///< with `stop`: of the running model call
 };
 
 Result<void> advance(Batch& batch, const TurnLoopParts& parts);
@@ -41,12 +53,7 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts);
 /// else as a new turn.
 Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts);
 
-/// Ends the running turn, and what runs in it, as cancelled. `shown` is the text of the message
-/// that the running model call has streamed, if it has.
-struct ShownText {
-  std::string text;
-  std::uint32_t position = 0;
-};
+/// Ends the running turn, and what runs in it, as cancelled.
 Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown);
 
 /// The key under which a target may recognise a repeated effect.

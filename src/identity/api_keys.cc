@@ -196,6 +196,13 @@ Task<Result<ProjectInfo>> ApiKeys::create_project(std::string name) {
   co_return project;
 }
 
+Task<Result<bool>> ApiKeys::project_exists(std::string name) {
+  auto row = co_await store_.get_row(system_project(), std::string(kProjectKind), std::move(name));
+  if (!row && row.error().code != ErrorCode::kNotFound)
+    co_return std::unexpected(std::move(row).error());
+  co_return row.has_value();
+}
+
 Task<Result<ListOf<ProjectInfo>>> ApiKeys::projects(std::optional<std::string> after,
                                                     std::size_t limit) {
   CO_TRY(page, checked_limit(limit));

@@ -78,6 +78,7 @@ class ApiKeys {
 
   /// kConflict where it exists.
   Task<Result<ProjectInfo>> create_project(std::string name);
+  Task<Result<bool>> project_exists(std::string name);
   Task<Result<ListOf<ProjectInfo>>> projects(std::optional<std::string> after, std::size_t limit);
 
  private:

@@ -22,6 +22,7 @@
 #include "facades/admin/admin_api.h"
 #include "facades/admin/errors.h"
 #include "facades/admin/models_api.h"
+#include "facades/admin/stops_api.h"
 #include "facades/agents_api/errors.h"
 #include "facades/agents_api/routes.h"
 #include "http/client.h"
@@ -37,6 +38,7 @@
 #include "main/runtime_file.h"
 #include "main/version.h"
 #include "policy/policy.h"
+#include "policy/stops.h"
 #include "tools/registry.h"
 
 namespace perdure::app {
@@ -141,13 +143,16 @@ class Server final : public ServerStatus {
   std::unique_ptr<identity::ApiKeys> keys_;
   std::unique_ptr<http::Client> client_;
   std::optional<Models> models_;
-  policy::AllowAll policy_;
+  policy::AllowAll allow_all_;
+  std::unique_ptr<policy::Stops> stops_;
+  std::unique_ptr<policy::StoppedPolicy> policy_;
   tools::Registry tools_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<facades::agents_api::AgentsApi> agents_api_;
   std::unique_ptr<facades::admin::ModelsApi> models_api_;
   std::unique_ptr<facades::admin::AdminApi> admin_api_;
+  std::unique_ptr<facades::admin::StopsApi> stops_api_;
   std::unique_ptr<Guard> guard_;
   http::Router router_;
   std::unique_ptr<http::Server> http_server_;
@@ -182,7 +187,11 @@ Result<void> Server::open_store() {
   TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
   store_ = std::move(store);
   keys_ = std::make_unique<identity::ApiKeys>(env_, *store_);
-  return run_now(keys_->open());
+  TRY_VOID(run_now(keys_->open()));
+  // Before anything is recovered: a stopped session's lost call must not be made anew.
+  stops_ = std::make_unique<policy::Stops>(env_, loop_.get_executor(), *store_);
+  policy_ = std::make_unique<policy::StoppedPolicy>(*stops_, allow_all_);
+  return run_now(stops_->load());
 }
 
 Result<void> Server::open_models() {
@@ -198,8 +207,9 @@ void Server::make_doors() {
                                  .executor = loop_.get_executor(),
                                  .journal = *store_,
                                  .models = models_->catalog,
-                                 .policy = policy_,
-                                 .tools = tools_},
+                                 .policy = *policy_,
+                                 .tools = tools_,
+                                 .stops = *stops_},
                                 {});
   answers_ = std::make_unique<StoredAnswers>(*store_);
   agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, env_, *answers_,
@@ -213,6 +223,8 @@ void Server::make_doors() {
                                  .keys = *keys_,
                                  .caller_of = identity::caller_of,
                                  .version = std::string(version().number)});
+  stops_api_ = std::make_unique<facades::admin::StopsApi>(facades::admin::StopsApi::Parts{
+      .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
   guard_ = std::make_unique<Guard>(
       GuardSettings{
           .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_},
@@ -222,6 +234,7 @@ void Server::make_doors() {
   agents_api_->add_routes(doors);
   models_api_->add_routes(doors);
   admin_api_->add_routes(doors);
+  stops_api_->add_routes(doors);
   for (const http::Route& route : doors.routes()) router_.add(count(guard_->protect(route)));
   admin_api_->describe(router_);
 }
@@ -373,7 +386,8 @@ facades::admin::Numbers Server::numbers() {
                                   .process = process_numbers(started_),
                                   .http = http_,
                                   .store = store_->stats(),
-                                  .engine = engine_->counters()};
+                                  .engine = engine_->counters(),
+                                  .stops_in_force = stops_->count()};
   numbers.http.connections = http_server_->connections();
   return numbers;
 }

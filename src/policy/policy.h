@@ -8,6 +8,7 @@
 // fail: whatever goes wrong inside is a kDeny with its reason.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,8 @@ struct Action {
   std::string name;  ///< the model as the agent names it, or the tool
   /// The request or the arguments, byte for byte; valid during the call only.
   std::string_view canonical_bytes;
+  std::string agent;                      ///< the id of the session's agent
+  std::optional<std::string> workstream;  ///< of the session
 };
 
 enum class Verdict {

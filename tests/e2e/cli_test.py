@@ -104,7 +104,7 @@ class CliTest(unittest.TestCase):
     def test_every_command_has_help(self):
         for command in ([], ["dev"], ["serve"], ["keys"], ["keys", "create"], ["keys", "ls"],
                         ["keys", "revoke"], ["sessions"], ["sessions", "ls"], ["sessions", "show"],
-                        ["version"]):
+                        ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
             help_text = self.run_cli(*command, "--help").stdout
             self.assertIn(" ".join(["Usage: perdure", *command]), help_text)
 
@@ -258,6 +258,57 @@ class CliTest(unittest.TestCase):
         shown = json.loads(self.run_cli("sessions", "show", session, "--json").stdout)
         self.assertEqual(shown["session"]["id"], session)
         self.run_cli("sessions", "show", "sess_nobody", status=4)
+
+    def test_a_stop_ends_what_runs_and_survives_a_kill(self):
+        script = self.home / "hang.json"
+        script.write_text(json.dumps({"steps": [{"text": "I think", "after_chunks": 1, "hang": True}]}))
+        server = self.dev("--script", str(script))
+        status, text = request(server.url + "/v1/agents/sessions", key="x", method="POST", body={
+            "agent": {"model": "scripted"}, "environment": {"type": "none"}, "input": "Go"})
+        self.assertEqual(status, 201, text)
+        session = json.loads(text)["id"]
+        path = "/v1/agents/sessions/" + session
+        made = urllib.request.Request(server.url + path + "/events",
+                                      headers={"Authorization": "Bearer x"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(made, timeout=PATIENCE) as stream:
+            stop = self.run_cli("stop", "session", session, "--reason", "it runs wild").stdout.strip()
+            self.assertRegex(stop, r"^stop_[0-9a-z]+$")
+            seen = ""
+            while '"agent.session.idle"' not in seen:
+                line = stream.readline().decode()
+                self.assertTrue(line, "the stream ended: " + seen)
+                seen += line
+        self.assertIn("Stopped by an operator: it runs wild.", seen)
+        self.assertIn('"agent.session.turn.failed"', seen)
+
+        server.kill()
+        server = self.dev("--script", str(script))
+        listed = json.loads(self.run_cli("stops", "ls", "--json").stdout)["data"]
+        self.assertEqual([(s["id"], s["target"], s["created_by"]) for s in listed],
+                         [(stop, session, "operator")])
+        self.assertIn("it runs wild", self.run_cli("stops", "ls").stdout)
+        self.assertIn("\nperdure_stops_in_force 1\n", request(server.url + "/metrics", key="x")[1])
+        message = {"events": [{"type": "agent.session.input.message", "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "Go on"}]}]}]}
+        status, text = request(server.url + path + "/events", key="x", method="POST", body=message)
+        self.assertEqual((status, json.loads(text)["error"]["code"]), (403, "stopped"), text)
+        self.assertEqual(request(server.url + path, key="x")[0], 200)
+
+        self.run_cli("stops", "lift", stop)
+        self.assertIn("Nothing is stopped", self.run_cli("stops", "ls").stdout)
+        self.assertIn("lifted", self.run_cli("stops", "ls", "--all").stdout)
+        status, text = request(server.url + path + "/events", key="x", method="POST", body=message)
+        self.assertEqual(status, 202, text)
+
+    def test_a_wrong_stop_is_explained(self):
+        self.dev()
+        self.run_cli("stop", "planet", "x", "--reason", "r", status=2)
+        self.run_cli("stop", "session", "x", status=2)
+        self.run_cli("stop", "session", "sess_nobody", "--reason", "r", status=4)
+        self.assertIn("no project", self.run_cli("stop", "project", "alfa", "--reason", "r",
+                                                 status=4).stderr)
+        self.run_cli("stops", "lift", "stop_nobody", status=4)
 
     def test_a_workstreams_sessions_can_be_listed(self):
         url = self.dev().url

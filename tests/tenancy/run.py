@@ -65,12 +65,17 @@ class Tenancy:
             pass
         turns = self.call("alpha", "GET", f"/v1/agents/sessions/{sid}/turns")[2]["data"]
         items = self.call("alpha", "GET", f"/v1/agents/sessions/{sid}/items")[2]["data"]
-        self.secrets = [sid, turns[0]["id"], items[0]["id"], "heron"]
-        return {"session_id": sid, "turn_id": turns[0]["id"]}
+        status, _, stop = self.call("alpha", "POST", "/api/stops", {
+            "scope": "workstream", "id": "heronry", "reason": "heron"})
+        assert status == 201, stop
+        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], "heron"]
+        return {"session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"]}
 
     def bodies(self, path, ids):
         if path.endswith("/events"):
             return {"events": [message("I am beta")]}
+        if path == "/api/stops":  # stops beta's own, if anything
+            return {"scope": "workstream", "id": "launch", "reason": "I am beta"}
         return {"agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}
 
     def route(self, method, path, ids):
@@ -113,6 +118,7 @@ class Tenancy:
         routes = [(method.upper(), path) for path, methods in paths.items() for method in methods]
         for method, path in routes:
             self.route(method, path, ids)
+        self.stops(ids)
         # The same idempotency key is another one in another project.
         status, _, mine = self.call("beta", "POST", "/v1/agents/sessions", {
             "agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}, "shared-key")
@@ -132,9 +138,27 @@ class Tenancy:
             self.check(f"a key that is none ({len(bad)} characters)", status == 401, status)
         print(f"{len(routes)} routes")
 
+    def stops(self, ids):
+        """What beta cannot stop, and that its stops reach beta's sessions only."""
+        for scope, target, expected in (("session", ids["session_id"], 404), ("project", "alpha", 403),
+                                        ("project", "nobody", 403)):
+            status = self.call("beta", "POST", "/api/stops",
+                               {"scope": scope, "id": target, "reason": "I am beta"})[0]
+            self.check(f"stopping {scope} {target}", status == expected, status)
+        status, _, stop = self.call("beta", "POST", "/api/stops",
+                                    {"scope": "project", "id": "beta", "reason": "I am beta"})
+        self.check("stopping itself", status == 201, stop)
+        status = self.call("alpha", "POST", f"/v1/agents/sessions/{ids['session_id']}/events",
+                           {"events": []})[0]
+        self.check("a neighbour's stop", status == 202, status)
+        status = self.call("alpha", "DELETE", f"/api/stops/{stop['id']}")[0]
+        self.check("a neighbour's lift", status == 404, status)
+        status = self.call("beta", "DELETE", f"/api/stops/{stop['id']}")[0]
+        self.check("its own lift", status == 200, status)
+
     def snapshot(self, ids):
         sid = ids["session_id"]
-        return [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
+        return [self.call("alpha", "GET", "/api/stops")[2]] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
                 for part in ("", "/items", "/turns")]
 
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "facades/admin/errors.h"
 #include "facades/admin/limits.h"
 #include "facades/admin/openapi.h"
+#include "facades/admin/requests.h"
 #include "facades/common/json_reader.h"
 #include "facades/common/json_writer.h"
 
@@ -50,53 +50,6 @@ http::Response list_response(const identity::ListOf<T>& list, Append append) {
   writer.boolean("has_more", list.has_more);
   writer.end();
   return http::json_response(200, std::move(body));
-}
-
-Result<std::optional<std::string>> read_parameter(const http::Query& query, std::string_view key) {
-  std::optional<std::string> found;
-  for (const auto& [name, value] : query) {
-    if (name != key) continue;
-    if (found)
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("The query parameter '{}' was given more than once.", key),
-                  std::string(key));
-    found = value;
-  }
-  return found;
-}
-
-struct PageQuery {
-  std::optional<std::string> after;
-  std::size_t limit = kDefaultPage;
-};
-
-Result<PageQuery> read_page(const http::Query& query) {
-  PageQuery page;
-  TRY(after, read_parameter(query, "after"));
-  page.after = std::move(after);
-  TRY(limit, read_parameter(query, "limit"));
-  if (!limit) return page;
-  const char* end = limit->data() + limit->size();
-  const auto [read, error] = std::from_chars(limit->data(), end, page.limit);
-  if (error != std::errc() || read != end || page.limit < 1 || page.limit > kMaxPage)
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("limit must be a whole number between 1 and {}.", kMaxPage), "limit");
-  return page;
-}
-
-/// The string member `key` of the request's body, or `fallback` where it is missing or null.
-Result<std::string> string_member(const JsonObject& body, std::string_view key,
-                                  std::string fallback) {
-  const auto field = body.find_value(key);
-  if (!field) return fallback;
-  return read_string(*field);
-}
-
-/// An empty body is an empty object.
-Result<JsonObject> read_body(const http::Request& request) {
-  const std::string_view text = request.body.empty() ? std::string_view("{}") : request.body;
-  TRY_VOID(check_strict_json(text));
-  return JsonObject::read({.raw = text, .path = {}});
 }
 
 }  // namespace

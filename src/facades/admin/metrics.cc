@@ -80,6 +80,7 @@ std::string metrics_text(const Numbers& numbers) {
   text.head("perdure_build_info", "The version that runs.", "gauge");
   text.sample("perdure_build_info", fmt::format("{{version=\"{}\"}}", numbers.version), 1);
   text.gauge("perdure_ready", "1 when the server takes work.", numbers.ready ? 1 : 0);
+  text.gauge("perdure_stops_in_force", "Stops that hold sessions back.", numbers.stops_in_force);
   process(text, numbers.process);
   http(text, numbers.http);
   store(text, numbers.store);

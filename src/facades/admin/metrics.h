@@ -35,6 +35,7 @@ struct Numbers {
   HttpNumbers http;
   journal::StoreStats store;
   engine::Counters engine;
+  std::uint64_t stops_in_force = 0;
 };
 
 std::string metrics_text(const Numbers& numbers);

@@ -46,7 +46,8 @@ WireError wire_error(ErrorCode code) {
 /// Reasons that are part of the wire; all others are between the engine and us.
 bool is_wire_code(std::string_view reason) {
   return reason == "invalid_beta" || reason == "agent_not_persisted" ||
-         reason == "model_not_found" || reason == "executor_version_incompatible";
+         reason == "model_not_found" || reason == "executor_version_incompatible" ||
+         reason == "stopped";
 }
 
 }  // namespace

@@ -69,6 +69,9 @@ class FakeEngine final : public engine::Engine {
     std::erase_if(list, [&](const View& view) { return view->key == key; });
     co_return Receipts::make();
   }
+  Task<Result<engine::Stopped>> stop(policy::StopOrder) override {
+    co_return fail(ErrorCode::kUnimplemented, "");
+  }
   Task<Result<View>> session(SessionKey key) override {
     if (auto view = find(key)) co_return view;
     co_return fail(ErrorCode::kNotFound, "no such session");
@@ -360,9 +363,22 @@ TEST_F(RoutesTest, ARefusedSubmissionMayBeRepeatedUnderItsKey) {
   auto refused = call("POST", path, {.body = cancel_, .headers = key_});
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(error_of(refused).at("code"), "invalid_request_error");
-  EXPECT_EQ(error_of(refused).at("message"), "Unknown pending tool call: c");
+  EXPECT_EQ(get_string(error_of(refused), "message"), "Unknown pending tool call: c");
   engine_.refuse.reset();
   EXPECT_EQ(call("POST", path, {.body = cancel_, .headers = key_}).status, 202);
+}
+
+TEST_F(RoutesTest, InputToWhatIsStoppedIsForbiddenByName) {
+  engine_.add(kId);
+  policy::Stop stop{.id = "stop_1", .order = {.target = kId, .reason = "it runs wild"}};
+  engine_.refuse = stop.refusal();
+  auto refused = call("POST", kSessions + "/" + kId + "/events", {.body = cancel_});
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(error_of(refused).at("code"), "stopped");
+  EXPECT_EQ(get_string(error_of(refused), "message"),
+            "The session '" + kId +
+                "' is stopped. Stopped by an operator: it runs wild. A key of the project, or the "
+                "operator of this server, can lift it (stop_1).");
 }
 
 TEST_F(RoutesTest, AStreamBeginsNowOrBehindAnEvent) {

@@ -1,0 +1,207 @@
+// Who may stop and lift what, and what is told. What a stop does to sessions is the engine's test.
+#include "facades/admin/stops_api.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "base/json.h"
+#include "journal/memory/memory_journal.h"
+
+namespace perdure::facades::admin {
+namespace {
+
+using async::Task;
+using engine::Listed;
+using View = std::shared_ptr<const engine::SessionView>;
+
+std::unexpected<Error> not_here() {
+  return fail(ErrorCode::kUnimplemented, "");
+}
+
+/// Has one session, in the project alpha, and stops by the list alone.
+class FakeEngine final : public engine::Engine {
+ public:
+  explicit FakeEngine(policy::Stops& stops) : stops_(stops) {}
+  Task<Result<engine::Stopped>> stop(policy::StopOrder order) override {
+    bool session = order.scope == policy::StopScope::kSession;
+    if (session && (order.project.value != "alpha" || order.target != "sess_1"))
+      co_return fail(ErrorCode::kNotFound, "no such session");
+    CO_TRY(stop, co_await stops_.add(std::move(order)));
+    co_return engine::Stopped{stop, 3};
+  }
+  Result<models::Capabilities> capabilities(std::string_view) const override { return not_here(); }
+  Task<Result<engine::Created>> create_session(engine::CreateSession) override {
+    co_return not_here();
+  }
+  Task<Result<journal::Committed>> submit(SessionKey, std::vector<engine::Input>,
+                                          engine::Idempotency) override {
+    co_return not_here();
+  }
+  Task<Result<journal::Committed>> delete_session(SessionKey) override { co_return not_here(); }
+  Task<Result<View>> session(SessionKey) override { co_return not_here(); }
+  Task<Result<Listed<View>>> sessions(ProjectId, engine::SessionFilter, engine::Page) override {
+    co_return not_here();
+  }
+  Task<Result<Listed<engine::ItemView>>> items(SessionKey, std::optional<std::string>, engine::Page,
+                                               bool) override {
+    co_return not_here();
+  }
+  Task<Result<Listed<engine::TurnView>>> turns(SessionKey, engine::Page) override {
+    co_return not_here();
+  }
+  Task<Result<engine::TurnView>> turn(SessionKey, std::string) override { co_return not_here(); }
+  Task<Result<std::unique_ptr<engine::Subscription>>> subscribe(SessionKey,
+                                                                engine::StreamFrom) override {
+    co_return not_here();
+  }
+  Task<> recover() override { co_return; }
+  void check_timers() override {}
+  Task<> drain() override { co_return; }
+  engine::Counters counters() const override { return {}; }
+
+ private:
+  policy::Stops& stops_;
+};
+
+class StopsApiTest : public testing::Test {
+ protected:
+  StopsApiTest() {
+    await(keys_.open()).value();
+    await(keys_.create_project("alpha")).value();
+    await(keys_.create_project("beta")).value();
+    api_.add_routes(router_);
+  }
+  template <class T>
+  T await(Task<T> task) {
+    auto future = boost::asio::co_spawn(loop_, std::move(task), boost::asio::use_future);
+    loop_.restart();
+    loop_.run();
+    return future.get();
+  }
+  http::Response call(std::string method, std::string path, std::string body = {},
+                      http::Query query = {}) {
+    const auto match = router_.match(method, path);
+    EXPECT_NE(match.route, nullptr) << method << " " << path;
+    return await(match.route->handler(http::Request{.method = std::move(method),
+                                                    .path = std::move(path),
+                                                    .query = std::move(query),
+                                                    .body = std::move(body),
+                                                    .parameters = match.parameters}));
+  }
+  static json::object parsed(const http::Response& response) {
+    return parse_json(response.body).value().as_object();
+  }
+  static std::string param_of(const http::Response& response) {
+    return std::string(get_string(get_object(parsed(response), "error"), "param"));
+  }
+  std::size_t listed(http::Query query = {}) {
+    return get_array(parsed(call("GET", "/api/stops", "", std::move(query))), "data").size();
+  }
+  std::string made(std::string body) {
+    http::Response response = call("POST", "/api/stops", std::move(body));
+    EXPECT_EQ(response.status, 201) << response.body;
+    return std::string(get_string(parsed(response), "id"));
+  }
+
+  const std::string session_ = R"({"scope":"session","id":"sess_1","reason":"it runs wild"})";
+  const identity::Caller operator_{{"default"}, "operator", true};
+  const identity::Caller alpha_{{"alpha"}, "key_a", false};
+  const identity::Caller beta_{{"beta"}, "key_b", false};
+
+  FakeEnv env_;
+  boost::asio::io_context loop_;
+  journal::MemoryJournal store_{env_};
+  identity::ApiKeys keys_{env_, store_};
+  policy::Stops stops_{env_, loop_.get_executor(), store_};
+  FakeEngine engine_{stops_};
+  identity::Caller caller_ = alpha_;
+  StopsApi api_{{engine_, stops_, keys_, [this](const http::Request&) { return caller_; }}};
+  http::Router router_;
+};
+
+TEST_F(StopsApiTest, AStopSaysWhoWhenAndWhyUntilItIsLifted) {
+  const http::Response response = call("POST", "/api/stops", session_);
+  ASSERT_EQ(response.status, 201) << response.body;
+  json::object stop = parsed(response);
+  EXPECT_EQ(get_string(stop, "project"), "alpha");
+  EXPECT_EQ(get_string(stop, "scope"), "session");
+  EXPECT_EQ(get_string(stop, "target"), "sess_1");
+  EXPECT_EQ(get_string(stop, "reason"), "it runs wild");
+  EXPECT_EQ(get_string(stop, "created_by"), "key_a");
+  EXPECT_EQ(get_int(stop, "created_at"), env_.now() / 1000);
+  EXPECT_EQ(get_int(stop, "calls_cancelled"), 3);
+  EXPECT_TRUE(stop.at("lifted_at").is_null());
+  const std::string id(get_string(stop, "id"));
+  EXPECT_EQ(made(session_), id) << "stopping twice is one stop";
+  EXPECT_EQ(listed(), 1u);
+
+  env_.advance(5000);
+  const http::Response lifted = call("DELETE", "/api/stops/" + id);
+  EXPECT_EQ(lifted.status, 200);
+  EXPECT_EQ(get_int(parsed(lifted), "lifted_at"), env_.now() / 1000);
+  EXPECT_EQ(get_string(parsed(lifted), "lifted_by"), "key_a");
+  EXPECT_EQ(call("DELETE", "/api/stops/" + id).body, lifted.body);
+  EXPECT_EQ(listed(), 0u);
+  EXPECT_EQ(listed({{"include_lifted", "true"}}), 1u);
+}
+
+TEST_F(StopsApiTest, AnotherProjectsThingsAreNotThere) {
+  const std::string id = made(session_);
+  caller_ = beta_;
+  EXPECT_EQ(listed(), 0u);
+  const http::Response foreign = call("DELETE", "/api/stops/" + id);
+  EXPECT_EQ(foreign.status, 404);
+  EXPECT_EQ(call("POST", "/api/stops", session_).status, 404);
+  for (const char* body : {R"({"scope":"project","id":"alpha","reason":"r"})",
+                           R"({"scope":"project","id":"nobody","reason":"r"})",
+                           R"({"scope":"agent","id":"a","reason":"r","project":"alpha"})"}) {
+    const http::Response refused = call("POST", "/api/stops", body);
+    EXPECT_EQ(refused.status, 403) << body;
+    EXPECT_EQ(param_of(refused), "project");
+  }
+  EXPECT_EQ(call("GET", "/api/stops", "", {{"project", "alpha"}}).status, 403);
+  made(R"({"scope":"project","id":"beta","reason":"r"})");
+  EXPECT_EQ(stops_.count(), 2u);
+}
+
+TEST_F(StopsApiTest, TheOperatorReachesEveryProjectAndHasTheLastWord) {
+  const std::string own = made(session_);
+  caller_ = operator_;
+  const std::string whole = made(R"({"scope":"project","id":"alpha","reason":"r"})");
+  made(R"({"scope":"workstream","id":"launch","reason":"r","project":"beta"})");
+  EXPECT_EQ(listed(), 3u);
+  EXPECT_EQ(listed({{"project", "alpha"}}), 2u);
+  EXPECT_EQ(call("POST", "/api/stops", R"({"scope":"project","id":"alfa","reason":"r"})").status,
+            404);
+  EXPECT_EQ(call("DELETE", "/api/stops/" + own).status, 200);
+  caller_ = alpha_;
+  EXPECT_EQ(call("DELETE", "/api/stops/" + whole).status, 403);
+  EXPECT_EQ(listed(), 1u);
+}
+
+TEST_F(StopsApiTest, ABadRequestNamesItsMemberAndStopsNothing) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"id":"sess_1","reason":"r"})", "scope"},
+      {R"({"scope":"planet","id":"sess_1","reason":"r"})", "scope"},
+      {R"({"scope":"session","reason":"r"})", "id"},
+      {R"({"scope":"agent","id":"a b","reason":"r"})", "id"},
+      {R"({"scope":"session","id":"sess_1"})", "reason"},
+      {R"({"scope":"session","id":"sess_1","reason":""})", "reason"},
+      {R"({"scope":"session","id":"sess_1","reason":"a\nb"})", "reason"},
+      {R"({"scope":"session","id":"sess_1","reason":"r","colour":"red"})", "colour"},
+      {R"({"scope":"project","id":"alpha","project":"beta","reason":"r"})", "project"}};
+  for (const auto& [body, param] : cases) {
+    const http::Response refused = call("POST", "/api/stops", body);
+    EXPECT_EQ(refused.status, 400) << body;
+    EXPECT_EQ(param_of(refused), param) << body;
+  }
+  EXPECT_EQ(call("GET", "/api/stops", "", {{"include_lifted", "yes"}}).status, 400);
+  EXPECT_EQ(call("DELETE", "/api/stops/stop_nobody").status, 404);
+  EXPECT_EQ(stops_.count(), 0u);
+}
+
+}  // namespace
+}  // namespace perdure::facades::admin
