@@ -29,17 +29,46 @@ async::Task<Result<Answer>> exchange(http::Client& client, http::ClientRequest r
   co_return Answer{response->status(), std::move(body)};
 }
 
-Result<Answer> exchange_now(http::ClientRequest request) {
+using OnEvent = std::function<void(std::string_view data)>;
+
+/// The data of whole lines goes to `on_event`; the body of an error is the answer's.
+async::Task<Result<Answer>> exchange_events(http::Client& client, http::ClientRequest request,
+                                            OnEvent on_event) {
+  CO_TRY(response, co_await client.send(std::move(request)));
+  if (response->status() != 200) {
+    CO_TRY(body, co_await response->read_all(kMaxAnswer));
+    co_return Answer{response->status(), std::move(body)};
+  }
+  std::string rest;
+  while (true) {
+    CO_TRY(piece, co_await response->read());
+    if (!piece) co_return Answer{200, {}};
+    rest += *piece;
+    for (std::size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
+      constexpr std::string_view kData = "data: ";
+      const std::string_view line = std::string_view(rest).substr(0, end);
+      if (line.starts_with(kData)) on_event(line.substr(kData.size()));
+      rest.erase(0, end + 1);
+    }
+  }
+}
+
+/// `make` begins the exchange.
+template <class Make>
+Result<Answer> run_exchange(Make make) {
   boost::asio::io_context loop;
   const auto client = http::make_client(loop.get_executor(), {});
   std::optional<Result<Answer>> result;
-  boost::asio::co_spawn(loop, exchange(*client, std::move(request)),
-                        [&](std::exception_ptr error, Result<Answer> answer) {
-                          if (!error) result = std::move(answer);
-                        });
+  boost::asio::co_spawn(loop, make(*client), [&](std::exception_ptr error, Result<Answer> answer) {
+    if (!error) result = std::move(answer);
+  });
   while (!result && loop.run_one() != 0) continue;
   if (!result) return fail(ErrorCode::kInternal, "The request ended without an answer.");
   return std::move(*result);
+}
+
+Result<Answer> exchange_now(http::ClientRequest request) {
+  return run_exchange([&](http::Client& client) { return exchange(client, std::move(request)); });
 }
 
 /// The sentence inside an error's body, in any door's shape.
@@ -116,6 +145,21 @@ Outcome<json::value> ApiClient::call(std::string method, std::string path, std::
     return std::unexpected(
         Failure{kFailed, fmt::format("{} does not answer like a Perdure server.", url_)});
   return std::move(*value);
+}
+
+Outcome<void> ApiClient::follow(std::string path, OnEvent on_event) const {
+  http::ClientRequest request{.method = "GET", .url = url_ + path, .timeouts = kTimeouts};
+  request.headers.add("Authorization", "Bearer " + token_);
+  request.headers.add("Accept", "text/event-stream");
+  const auto answer = run_exchange([&](http::Client& client) {
+    return exchange_events(client, std::move(request), std::move(on_event));
+  });
+  if (!answer)
+    return std::unexpected(Failure{
+        kUnreachable, fmt::format("The server at {} is gone: {}", url_, answer.error().message)});
+  if (answer->status != 200)
+    return std::unexpected(Failure{exit_code_of(answer->status), message_of(*answer)});
+  return {};
 }
 
 std::string percent_encoded(std::string_view segment) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,6 +43,10 @@ class ApiClient {
   /// The JSON of a 2xx answer. `body` is sent if it is not empty.
   Outcome<json::value> call(std::string method, std::string path, std::string body = {},
                             Headers headers = {}) const;
+
+  /// Reads a stream of server-sent events to its end: `on_event` gets each event's data, as it
+  /// arrives.
+  Outcome<void> follow(std::string path, std::function<void(std::string_view data)> on_event) const;
 
   const std::string& url() const { return url_; }
 

@@ -172,7 +172,7 @@ void add_keys(CLI::App& root, Choice& choice) {
 }
 
 void add_sessions(CLI::App& root, Choice& choice) {
-  CLI::App* sessions = root.add_subcommand("sessions", "Look at sessions");
+  CLI::App* sessions = root.add_subcommand("sessions", "Look at sessions, and cancel turns");
   sessions->require_subcommand(1);
 
   CLI::App* list = sessions->add_subcommand("ls", "List the newest sessions");
@@ -193,6 +193,24 @@ void add_sessions(CLI::App& root, Choice& choice) {
   show->callback([&choice] {
     choice.run = [&choice](const Environment& environment) {
       return show_session(choice.common, environment, choice.id);
+    };
+  });
+
+  CLI::App* tail = sessions->add_subcommand("tail", "Follow a session's events from now on");
+  tail->add_option("SESSION_ID", choice.id, "The session's id")->required();
+  add_client_flags(*tail, choice);
+  tail->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return tail_session(choice.common, environment, choice.id);
+    };
+  });
+
+  CLI::App* cancel = sessions->add_subcommand("cancel", "Cancel a session's running turn");
+  cancel->add_option("SESSION_ID", choice.id, "The session's id")->required();
+  add_client_flags(*cancel, choice);
+  cancel->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return cancel_session(choice.common, environment, choice.id);
     };
   });
 }

@@ -162,6 +162,41 @@ int show_session(const CommonFlags& flags, const app::Environment& environment,
   return kDone;
 }
 
+int tail_session(const CommonFlags& flags, const app::Environment& environment,
+                 const std::string& id) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto show = [&](std::string_view data) {
+    const auto event = parse_json(data);
+    if (flags.json || !event || !event->is_object()) {
+      fmt::print("{}\n", data);
+    } else {
+      const json::object& object = event->get_object();
+      std::string detail = text_of(object, "delta");
+      if (find(object, "error")) detail = text_of(get_object(object, "error"), "message");
+      fmt::print("{}{}{}\n", get_string(object, "type"), detail.empty() ? "" : "  ", detail);
+    }
+    std::fflush(stdout);  // who reads along wants it now
+  };
+  const auto ended = client->follow(
+      fmt::format("/v1/agents/sessions/{}/events?include_obfuscation=false", percent_encoded(id)),
+      show);
+  return ended ? kDone : report(ended.error());
+}
+
+int cancel_session(const CommonFlags& flags, const app::Environment& environment,
+                   const std::string& id) {
+  const auto client = ApiClient::connect(flags.server, environment);
+  if (!client) return report(client.error());
+  const auto sent =
+      client->call("POST", fmt::format("/v1/agents/sessions/{}/events", percent_encoded(id)),
+                   R"({"events":[{"type":"agent.session.input.cancel"}]})");
+  if (!sent) return report(sent.error());
+  if (flags.json) return print_json(json::object{{"id", id}, {"cancelled", true}});
+  fmt::print("{}: what ran is cancelled.\n", id);
+  return kDone;
+}
+
 int stop(const CommonFlags& flags, const app::Environment& environment, const std::string& scope,
          const std::string& id, const std::string& reason,
          const std::optional<std::string>& project) {

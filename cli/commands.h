@@ -26,6 +26,12 @@ int list_sessions(const CommonFlags& flags, const app::Environment& environment,
 int show_session(const CommonFlags& flags, const app::Environment& environment,
                  const std::string& id);
 
+/// Prints events until the session is deleted or the server ends.
+int tail_session(const CommonFlags& flags, const app::Environment& environment,
+                 const std::string& id);
+int cancel_session(const CommonFlags& flags, const app::Environment& environment,
+                   const std::string& id);
+
 int stop(const CommonFlags& flags, const app::Environment& environment, const std::string& scope,
          const std::string& id, const std::string& reason,
          const std::optional<std::string>& project);

@@ -104,6 +104,7 @@ class CliTest(unittest.TestCase):
     def test_every_command_has_help(self):
         for command in ([], ["dev"], ["serve"], ["keys"], ["keys", "create"], ["keys", "ls"],
                         ["keys", "revoke"], ["sessions"], ["sessions", "ls"], ["sessions", "show"],
+                        ["sessions", "tail"], ["sessions", "cancel"],
                         ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
             help_text = self.run_cli(*command, "--help").stdout
             self.assertIn(" ".join(["Usage: perdure", *command]), help_text)
@@ -300,6 +301,36 @@ class CliTest(unittest.TestCase):
         self.assertIn("lifted", self.run_cli("stops", "ls", "--all").stdout)
         status, text = request(server.url + path + "/events", key="x", method="POST", body=message)
         self.assertEqual(status, 202, text)
+
+    def test_a_session_can_be_followed_and_cancelled(self):
+        script = self.home / "hang.json"
+        script.write_text(json.dumps({"steps": [{"text": "I think", "hang": True}]}))
+        server = self.dev("--script", str(script))
+        status, text = request(server.url + "/v1/agents/sessions", key="x", method="POST", body={
+            "agent": {"model": "scripted"}, "environment": {"type": "none"}, "input": "Go"})
+        self.assertEqual(status, 201, text)
+        session = json.loads(text)["id"]
+        deadline = time.monotonic() + PATIENCE
+        following = '\nperdure_subscribers 1\n'
+        tail = subprocess.Popen([BINARY, "sessions", "tail", session], env=self.environment,
+                                cwd=self.home, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(tail.stdout.close)
+        self.addCleanup(tail.wait, PATIENCE)
+        self.addCleanup(tail.kill)
+        while following not in request(server.url + "/metrics", key="x")[1]:
+            self.assertLess(time.monotonic(), deadline, "nobody follows")
+            time.sleep(0.02)
+        self.assertIn("cancelled", self.run_cli("sessions", "cancel", session).stdout)
+        seen = []
+        while "agent.session.idle" not in seen:
+            line = tail.stdout.readline()
+            self.assertTrue(line, seen)
+            seen.append(line.strip())
+        self.assertIn("agent.session.turn.cancelled", seen)
+        for command in ("tail", "cancel"):
+            self.run_cli("sessions", command, "sess_nobody", status=4)
+        server.end()
+        self.assertEqual(tail.wait(PATIENCE), 0, "the end of the server ends the stream in order")
 
     def test_a_wrong_stop_is_explained(self):
         self.dev()
