@@ -6,6 +6,7 @@
 
 #include "models/anthropic_messages.h"
 #include "models/anthropic_request.h"
+#include "models/bedrock_converse.h"
 #include "models/detect.h"
 #include "models/openai_chat.h"
 #include "models/openai_responses.h"
@@ -60,6 +61,8 @@ Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
     return models::make_openai_chat(std::move(endpoint), client, env);
   if (config.kind == models::kAnthropicMessages)
     return models::make_anthropic_messages(std::move(endpoint), client, env);
+  if (config.kind == models::kBedrockConverse)
+    return models::make_bedrock_converse(std::move(endpoint), client, env);
   return fail(ErrorCode::kUnimplemented,
               fmt::format("The provider '{}' is of kind '{}', which this build does not have yet.",
                           config.name, config.kind));

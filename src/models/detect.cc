@@ -8,6 +8,7 @@
 #include "async/within.h"
 #include "base/json.h"
 #include "http/url.h"
+#include "models/bedrock_converse.h"
 #include "models/limits.h"
 #include "models/openai_chat.h"
 #include "models/responses_request.h"
@@ -22,6 +23,10 @@ bool is_loopback(std::string_view host) {
          host == "::1" || host == "0.0.0.0" || host == "::";
 }
 
+bool is_own_address(const http::Url& url, const DetectOptions& options) {
+  return options.own_port != 0 && url.port == options.own_port && is_loopback(url.host);
+}
+
 /// From the environment alone; no packet is sent.
 void look_for_openai(const EnvironmentLookup& environment, const DetectOptions& options,
                      Detected& detected) {
@@ -34,7 +39,7 @@ void look_for_openai(const EnvironmentLookup& environment, const DetectOptions& 
     detected.notes.push_back("OPENAI_BASE_URL is not used: " + url.error().message);
     return;
   }
-  if (options.own_port != 0 && url->port == options.own_port && is_loopback(url->host)) {
+  if (is_own_address(*url, options)) {
     detected.notes.push_back(
         "OPENAI_BASE_URL is not used: it is this server's own address, which is for its clients.");
     return;
@@ -57,6 +62,40 @@ void look_for_openai(const EnvironmentLookup& environment, const DetectOptions& 
       found.note =
           fmt::format("The key in OPENAI_API_KEY is sent to {}; calls may cost money.", url->host);
   }
+  detected.found.push_back(std::move(found));
+}
+
+/// The names are those of AWS's own SDKs; again no packet is sent.
+void look_for_bedrock(const EnvironmentLookup& environment, const DetectOptions& options,
+                      Detected& detected) {
+  constexpr std::string_view kKey = "AWS_BEARER_TOKEN_BEDROCK";
+  if (environment(kKey).value_or("").empty()) return;
+  std::string base_url = environment("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").value_or("");
+  if (base_url.empty()) {
+    std::string region = environment("AWS_REGION").value_or("");
+    if (region.empty()) region = environment("AWS_DEFAULT_REGION").value_or("");
+    auto made = bedrock_base_url(region);
+    if (!made) {
+      detected.notes.push_back(fmt::format("{} is not used: {}", kKey,
+                                           region.empty()
+                                               ? "AWS_REGION does not say where."
+                                               : "AWS_REGION is not the name of a region."));
+      return;
+    }
+    base_url = std::move(*made);
+  }
+  auto url = http::parse_url(base_url);
+  if (!url || is_own_address(*url, options)) {
+    detected.notes.push_back("AWS_ENDPOINT_URL_BEDROCK_RUNTIME is not used: " +
+                             (url ? "it is this server's own address." : url.error().message));
+    return;
+  }
+  FoundProvider found;
+  found.name = "bedrock";
+  found.kind = kBedrockConverse;
+  found.base_url = std::move(base_url);
+  found.api_key_env = kKey;
+  found.note = fmt::format("Calls are paid for with the key in {}.", kKey);
   detected.found.push_back(std::move(found));
 }
 
@@ -110,9 +149,7 @@ async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Clie
                                        DetectOptions options) {
   Detected detected;
   look_for_openai(environment, options, detected);
-  if (!environment("AWS_BEARER_TOKEN_BEDROCK").value_or("").empty())
-    detected.notes.push_back(
-        "AWS_BEARER_TOKEN_BEDROCK is set and not used: Bedrock is not offered as a provider yet.");
+  look_for_bedrock(environment, options, detected);
 
   struct Local {
     std::string_view name;

@@ -88,6 +88,59 @@ TEST_F(Detect, TakesAnotherBaseUrlAsAChatServerWithoutAskingIt) {
   EXPECT_THAT(local.received(), IsEmpty());
 }
 
+TEST_F(Detect, FindsBedrockByItsKeyAndRegion) {
+  FakeUpstream local(context.get_executor());
+  environment["AWS_BEARER_TOKEN_BEDROCK"] = "ABSKvery-secret";
+  environment["AWS_DEFAULT_REGION"] = "eu-north-1";
+  Detected detected = detect();
+  ASSERT_EQ(detected.found.size(), 1u);
+  EXPECT_EQ(detected.found[0].name, "bedrock");
+  EXPECT_EQ(detected.found[0].kind, "bedrock-converse");
+  EXPECT_EQ(detected.found[0].base_url, "https://bedrock-runtime.eu-north-1.amazonaws.com");
+  EXPECT_EQ(detected.found[0].api_key_env, "AWS_BEARER_TOKEN_BEDROCK");
+  EXPECT_THAT(detected.found[0].note, HasSubstr("paid"));
+  EXPECT_EQ(detected.found[0].note.find("very-secret"), std::string::npos);
+
+  environment["AWS_REGION"] = "us-west-2";
+  EXPECT_EQ(detect().found.at(0).base_url, "https://bedrock-runtime.us-west-2.amazonaws.com");
+  environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = local.base_url();
+  EXPECT_EQ(detect().found.at(0).base_url, local.base_url());
+  EXPECT_THAT(local.received(), IsEmpty());
+
+  // OpenAI's key is the default where both are there; a server on loopback comes after them.
+  environment["OPENAI_API_KEY"] = "sk-x";
+  FakeUpstream ollama(context.get_executor());
+  options.ollama_port = ollama.port();
+  ollama.answer(http_answer(200, "application/json", kList));
+  detected = detect();
+  ASSERT_EQ(detected.found.size(), 3u);
+  EXPECT_EQ(detected.found[0].name, "openai");
+  EXPECT_EQ(detected.found[1].name, "bedrock");
+  EXPECT_EQ(detected.found[2].name, "ollama");
+}
+
+TEST_F(Detect, SaysWhyBedrockIsNotUsed) {
+  FakeUpstream nobody(context.get_executor());  // keeps the loop from running out of work
+  environment["AWS_REGION"] = "us-east-1";
+  EXPECT_THAT(detect().notes, IsEmpty()) << "a region without a key is nobody's wish";
+  environment["AWS_BEARER_TOKEN_BEDROCK"] = "ABSKvery-secret";
+  auto note = [this] {
+    Detected detected = detect();
+    EXPECT_THAT(detected.found, IsEmpty());
+    EXPECT_EQ(detected.notes.size(), 1u);
+    return detected.notes.empty() ? std::string() : detected.notes[0];
+  };
+  environment["AWS_REGION"] = "";
+  EXPECT_THAT(note(), HasSubstr("AWS_REGION does not say where"));
+  environment["AWS_REGION"] = "evil.example/";
+  EXPECT_THAT(note(), HasSubstr("not the name of a region"));
+  environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = "ftp://x";
+  EXPECT_THAT(note(), HasSubstr("AWS_ENDPOINT_URL_BEDROCK_RUNTIME is not used"));
+  options.own_port = 8787;
+  environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = "http://127.0.0.1:8787";
+  EXPECT_THAT(note(), HasSubstr("own address"));
+}
+
 TEST_F(Detect, NeverTakesItselfForAProvider) {
   FakeUpstream self(context.get_executor());
   self.answer(http_answer(200, "application/json", kList));

@@ -19,7 +19,7 @@ inline constexpr std::string_view kHopHeader = "x-perdure-hop";
 /// Where a provider is and how it is asked.
 struct EndpointSettings {
   std::string name;      ///< the configured name
-  std::string base_url;  ///< ends in /v1
+  std::string base_url;  ///< OpenAI's protocols: ends in /v1; Bedrock: without a path
   std::string api_key;   ///< empty: none is sent
   http::ClientTimeouts timeouts;
 };

@@ -88,6 +88,23 @@ constexpr std::array kKnownWords = {
     KnownWord{"BadRequestError", {"invalid_request", false}},
     KnownWord{"NotFoundError", {"resource_not_found", false}},
     KnownWord{"InternalServerError", {"server_error", true}},
+    // Amazon Bedrock, and AWS at its door.
+    KnownWord{"ThrottlingException", {"rate_limit_exceeded", true}},
+    KnownWord{"TooManyRequestsException", {"rate_limit_exceeded", true}},
+    KnownWord{"ServiceQuotaExceededException", {"usage_limit_exceeded", false}},
+    KnownWord{"ModelNotReadyException", {"server_overloaded", true}},
+    KnownWord{"ServiceUnavailableException", {"server_overloaded", true}},
+    KnownWord{"ModelTimeoutException", {"request_timeout", true}},
+    KnownWord{"ModelErrorException", {"server_error", true}},
+    KnownWord{"ModelStreamErrorException", {"server_error", true}},
+    KnownWord{"InternalServerException", {"server_error", true}},
+    KnownWord{"InternalFailure", {"server_error", true}},
+    KnownWord{"ValidationException", {"invalid_request", false}},
+    KnownWord{"ResourceNotFoundException", {"resource_not_found", false}},
+    KnownWord{"AccessDeniedException", {"authentication_error", false}},
+    KnownWord{"UnrecognizedClientException", {"authentication_error", false}},
+    KnownWord{"ExpiredTokenException", {"authentication_error", false}},
+    KnownWord{"MissingAuthenticationTokenException", {"authentication_error", false}},
 };
 
 std::optional<Verdict> verdict_of_word(std::string_view word) {
@@ -110,7 +127,11 @@ bool speaks_of_context_length(std::string_view message) {
                                           std::string_view("context length"),
                                           std::string_view("context limit"),
                                           std::string_view("prompt is too long"),
-                                          std::string_view("longer than the maximum model length")};
+                                          std::string_view("longer than the maximum model length"),
+                                          std::string_view("Input is too long"),
+                                          std::string_view("input is too long"),
+                                          std::string_view("Too many input tokens"),
+                                          std::string_view("too many tokens in the input")};
   return speaks_of(message, kPhrases);
 }
 
@@ -212,7 +233,10 @@ void blot_after(std::string& text, std::string_view prefix) {
     std::size_t begin = at + prefix.size();
     bool inside_word = at > 0 && is_key_character(text[at - 1]);
     std::size_t end = begin;
-    while (end < text.size() && is_key_character(text[end])) ++end;
+    // Keys in base64 have three characters more, which do not make a word before the prefix.
+    while (end < text.size() && (is_key_character(text[end]) || text[end] == '+' ||
+                                 text[end] == '/' || text[end] == '='))
+      ++end;
     if (!inside_word && end - begin >= 4) text.replace(begin, end - begin, "…");
     at = begin;
   }
@@ -262,14 +286,28 @@ std::int64_t retry_after_ms(const http::Headers& headers, UnixMillis now) {
   return clamp_wait(static_cast<double>(*until - from));
 }
 
+std::string aws_error_name(std::string_view type) {
+  type = type.substr(0, type.find(':'));
+  if (std::size_t hash = type.rfind('#'); hash != std::string_view::npos)
+    type.remove_prefix(hash + 1);
+  std::string name(type);
+  if (!name.empty() && name.front() >= 'a' && name.front() <= 'z') name.front() -= 'a' - 'A';
+  return name;
+}
+
 ModelFailure FailureMapper::from_status(int status, const http::Headers& headers,
                                         std::string_view body, UnixMillis now) const {
   body = body.substr(0, kMaxErrorBodyBytes);
   UpstreamError error;
   if (auto parsed = parse_json(body)) error = read_error(*parsed);
+  if (auto type = headers.get("x-amzn-errortype")) error.code = aws_error_name(*type);
   Verdict verdict = judge(error, status);
   std::string what;
-  if (verdict.code == "authentication_error") {
+  if (error.code == "AccessDeniedException") {
+    // Mostly a model that the account has not been given, which only the sentence tells.
+    what = fmt::format("does not allow this with the configured key (HTTP {}){}", status,
+                       quote(error.message));
+  } else if (verdict.code == "authentication_error") {
     what = fmt::format("did not accept the configured key (HTTP {})", status);
   } else if (status >= 300 && status < 400) {
     what = fmt::format("answered with a redirect (HTTP {}): check its base URL", status);
@@ -285,6 +323,17 @@ ModelFailure FailureMapper::from_error(const json::value& value) const {
   UpstreamError error = read_error(value);
   Verdict verdict = judge(error, 0);
   if (verdict.code == "authentication_error")
+    return make(verdict.code, verdict.retryable, "did not accept the configured key");
+  return make(verdict.code, verdict.retryable, "reported an error" + quote(error.message));
+}
+
+ModelFailure FailureMapper::from_exception(std::string_view type, std::string_view body) const {
+  UpstreamError error;
+  if (auto parsed = parse_json(body.substr(0, kMaxErrorBodyBytes))) error = read_error(*parsed);
+  error.code = aws_error_name(type);
+  Verdict verdict = judge(error, 0);
+  if (error.message.empty()) error.message = error.code;
+  if (verdict.code == "authentication_error" && error.code != "AccessDeniedException")
     return make(verdict.code, verdict.retryable, "did not accept the configured key");
   return make(verdict.code, verdict.retryable, "reported an error" + quote(error.message));
 }
@@ -345,6 +394,9 @@ std::string FailureMapper::quote(std::string_view upstream_text) const {
       text.replace(at, secret_.size(), "…");
   blot_after(text, "sk-");
   blot_after(text, "Bearer ");
+  // Amazon Bedrock's keys, for long and for short use.
+  blot_after(text, "ABSK");
+  blot_after(text, "bedrock-api-key-");
   std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20; }, ' ');
   if (text.size() > kMaxErrorMessageBytes) {
     Utf8Stream cut;

@@ -4,8 +4,9 @@
 // the connection fails, or it sends something that is not its protocol. Each becomes one of the
 // wire's turn error codes, says whether another attempt makes sense, and is told in a sentence for
 // a person. What upstream wrote is quoted bounded, in valid UTF-8 and without keys: errors about a
-// key are never quoted, and in all others the configured key and anything that looks like one is
-// blotted out. A value owned by a provider; its functions are pure and may be called anywhere.
+// key are never quoted (a permission that AWS denies to one is no such error), and in all others
+// the configured key and anything that looks like one is blotted out. A value owned by a provider;
+// its functions are pure and may be called anywhere.
 #pragma once
 
 #include <string>
@@ -22,6 +23,10 @@ namespace perdure::models {
 /// What a cancelled call returns. Not one of the turn error codes: a cancelled turn has no error.
 inline constexpr std::string_view kCancelledCode = "cancelled";
 
+/// The name alone in what AWS writes for an error's type:
+/// "ThrottlingException:http://internal.amazon.com/…", "com.amazon…#throttlingException".
+std::string aws_error_name(std::string_view type);
+
 class FailureMapper {
  public:
   /// `provider` is the configured name, `secret` the key that must not appear.
@@ -33,6 +38,8 @@ class FailureMapper {
                            UnixMillis now) const;
   /// An error object inside a stream: {code, type, message}, or a bare string.
   ModelFailure from_error(const json::value& error) const;
+  /// An exception of an AWS service inside a stream: its type, and {"message": …}.
+  ModelFailure from_exception(std::string_view type, std::string_view body) const;
   /// The HTTP client's error.
   ModelFailure from_transport(const Error& error) const;
   /// The connection ended before the answer did.

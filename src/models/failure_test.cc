@@ -23,6 +23,23 @@ struct Case {
   bool retryable;
 };
 
+TEST(Failure, FindsTheNameInWhatAwsWrites) {
+  for (const char* type : {"ThrottlingException", "throttlingException",
+                           "ThrottlingException:http://internal.amazon.com/coral/",
+                           "com.amazon.coral.service#ThrottlingException"})
+    EXPECT_EQ(aws_error_name(type), "ThrottlingException") << type;
+  EXPECT_EQ(aws_error_name(""), "");
+}
+
+TEST(Failure, BlotsOutBedrockKeysOfOthers) {
+  http::Headers none;
+  ModelFailure failure = kMapper.from_status(
+      400, none, R"({"message":"bad ABSKQmVkcm9j+a/b== and bedrock-api-key-YmVk/cm9j."})", kNow);
+  EXPECT_EQ(failure.message.find("Qm"), std::string::npos) << failure.message;
+  EXPECT_EQ(failure.message.find("a/b"), std::string::npos) << failure.message;
+  EXPECT_EQ(failure.message.find("cm9j"), std::string::npos) << failure.message;
+}
+
 TEST(Failure, MapsStatusAndBodyToATurnErrorCode) {
   const Case cases[] = {
       {400, R"({"error":{"code":"context_length_exceeded","type":"invalid_request_error"}})",

@@ -94,7 +94,7 @@ class Provider {
   virtual ~Provider() = default;
   /// The configured name, for logs and the journal.
   virtual std::string_view name() const = 0;
-  /// "openai-responses", "openai-chat", "scripted" …
+  /// "openai-responses", "openai-chat", "bedrock-converse", "scripted" …
   virtual std::string_view kind() const = 0;
   virtual Capabilities capabilities() const = 0;
   /// `sink` outlives the call. After a cancel the call returns soon with code "cancelled".

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "http/message.h"
 #include "models/provider.h"
 
 namespace perdure::models {
@@ -17,10 +18,19 @@ enum class Progress {
   kComplete,  ///< nothing that matters can follow: stop reading
 };
 
+/// How a protocol cuts its stream into events.
+enum class Framing {
+  kServerSentEvents,
+  kEventStream,  ///< Amazon's binary frames; see event_of_frame
+};
+
 class StreamDecoder {
  public:
   virtual ~StreamDecoder() = default;
-  /// One server-sent event. A failure ends the call: an error told in the stream, or text that is
+  virtual Framing framing() const { return Framing::kServerSentEvents; }
+  /// The fields of the answer's head, before the first event: for what a protocol tells there.
+  virtual void on_head(const http::Headers&, ModelSink&) {}
+  /// One event of the stream. A failure ends the call: an error told in the stream, or text that is
   /// not the protocol.
   virtual std::expected<Progress, ModelFailure> on_event(std::string_view event,
                                                          std::string_view data,

@@ -8,6 +8,7 @@
 
 #include "async/within.h"
 #include "http/sse_parser.h"
+#include "models/json_text.h"
 #include "models/limits.h"
 
 namespace perdure::models {
@@ -44,6 +45,37 @@ Answer end_after_error(StreamDecoder& decoder, const FailureMapper& failures, co
   return std::unexpected(std::move(failure));
 }
 
+/// Cuts the bytes of a stream into events, in the framing of its protocol.
+class EventReader {
+ public:
+  explicit EventReader(Framing framing)
+      : framing_(framing),
+        lines_({.max_line = kMaxEventBytes, .max_event = kMaxEventBytes}),
+        frames_({.max_payload = kMaxEventBytes}) {}
+
+  /// Appends the events that `bytes` complete, also those before an error.
+  Result<void> feed(std::string_view bytes, std::vector<http::SseEvent>& events) {
+    if (framing_ == Framing::kServerSentEvents) return lines_.feed(bytes, events);
+    messages_.clear();
+    Result<void> fed = frames_.feed(bytes, messages_);
+    for (EventStreamMessage& message : messages_) events.push_back(event_of_frame(message));
+    return fed;
+  }
+
+ private:
+  Framing framing_;
+  http::SseParser lines_;
+  EventStreamDecoder frames_;
+  std::vector<EventStreamMessage> messages_;
+};
+
+/// What stands in the stream where an event should be.
+ModelFailure unreadable(const FailureMapper& failures, const Error& error) {
+  // The sentence of a broken frame says what was sent.
+  if (error.code == ErrorCode::kUpstream) return failures.broken(error.message);
+  return failures.from_transport(error);
+}
+
 /// Takes the end of a body that follows its last event, so that the connection can be used again.
 /// A server that does not end it soon loses the connection instead of holding up the answer.
 Task<> take_end(http::ClientResponse* response) {
@@ -53,7 +85,7 @@ Task<> take_end(http::ClientResponse* response) {
 Task<Answer> read_stream(http::ClientResponse* response, StreamDecoder* decoder,
                          const FailureMapper* failures, ModelSink* sink,
                          async::CancelToken cancel) {
-  http::SseParser parser({.max_line = kMaxEventBytes, .max_event = kMaxEventBytes});
+  EventReader parser(decoder->framing());
   std::vector<http::SseEvent> events;
   std::size_t received = 0;
   while (true) {
@@ -74,7 +106,7 @@ Task<Answer> read_stream(http::ClientResponse* response, StreamDecoder* decoder,
       }
       if (cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
     }
-    if (!fed) co_return std::unexpected(failures->from_transport(fed.error()));
+    if (!fed) co_return std::unexpected(unreadable(*failures, fed.error()));
     if (received > kMaxResponseBytes)
       co_return std::unexpected(failures->broken("more than one answer may hold"));
   }
@@ -92,6 +124,19 @@ Task<Answer> read_whole(http::ClientResponse* response, StreamDecoder* decoder,
 }
 
 }  // namespace
+
+http::SseEvent event_of_frame(const EventStreamMessage& message) {
+  std::string_view type = message.text(":message-type");
+  if (type == "exception")
+    return {std::string(kExceptionEvent) + std::string(message.text(":exception-type")),
+            message.payload, ""};
+  if (type == "error") {
+    std::string data = ObjectText().add("message", message.text(":error-message")).text();
+    return {std::string(kExceptionEvent) + std::string(message.text(":error-code")),
+            std::move(data), ""};
+  }
+  return {std::string(message.text(":event-type")), message.payload, ""};
+}
 
 Task<Answer> streamed_call(CallParts parts, FailureMapper failures, http::ClientRequest request,
                            std::unique_ptr<StreamDecoder> decoder, async::CancelToken cancel) {
@@ -112,6 +157,7 @@ Task<Answer> streamed_call(CallParts parts, FailureMapper failures, http::Client
     co_return std::unexpected(
         failures.from_status(response->status(), response->headers(), body, parts.env->now()));
   }
+  decoder->on_head(response->headers(), *parts.sink);
   if (says_json(response->headers()))
     co_return co_await read_whole(response, decoder.get(), &failures, parts.sink, cancel);
   co_return co_await read_stream(response, decoder.get(), &failures, parts.sink, cancel);
