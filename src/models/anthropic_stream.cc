@@ -149,9 +149,9 @@ AnthropicStream::Step AnthropicStream::on_block_delta(std::string_view data,
     return std::unexpected(failures_.broken("a piece of a content block that has not begun"));
   const json::object& delta = get_object(event, "delta");
   std::string_view type = get_string(delta, "type");
-  if (type == "text_delta") {
+  if (type == "text_delta" && block_->type == "text") {
     add_text(get_string(delta, "text"), sink);
-  } else if (type == "thinking_delta") {
+  } else if (type == "thinking_delta" && block_->type == "thinking") {
     block_->text += get_string(delta, "thinking");
   } else if (type == "signature_delta") {
     block_->signature = get_string(delta, "signature");

@@ -140,8 +140,8 @@ void ResponsesStream::begin_message(std::int64_t index, ModelSink& sink) {
   if (message_) return;
   message_ = index;
   items_.try_emplace(index);
-  sink.on_message_started(
-      static_cast<std::size_t>(std::distance(items_.begin(), items_.find(index))));
+  position_ = static_cast<std::size_t>(std::distance(items_.begin(), items_.find(index)));
+  sink.on_message_started(position_);
 }
 
 void ResponsesStream::on_text_delta(const json::object& event, ModelSink& sink) {
@@ -218,7 +218,12 @@ std::expected<ModelOutput, ModelFailure> ResponsesStream::finish(ModelSink& sink
       send_text(utf8_.finish(), sink);
       item.emplace().text = streamed_;
     }
+    // The message was announced at its place among all that had begun: nothing before it may go.
+    if (!item && message_ && index < *message_) item.emplace().type = OutputType::kReasoning;
     if (!item) continue;
+    if (message_ == index &&
+        (output_.items.size() != position_ || item->type != OutputType::kMessage))
+      return std::unexpected(with_usage(failures_.broken("output items in no order")));
     has_calls |= item->type == OutputType::kFunctionCall;
     output_.items.push_back(std::move(*item));
   }

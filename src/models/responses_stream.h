@@ -55,6 +55,7 @@ class ResponsesStream final : public StreamDecoder {
   std::map<std::int64_t, std::optional<OutputItem>> items_;      ///< by place; empty: not done
   std::map<std::string, std::int64_t, std::less<>> unnumbered_;  ///< item id → place
   std::optional<std::int64_t> message_;                          ///< the streamed one
+  std::size_t position_ = 0;                                     ///< as it was announced
   std::string streamed_;
   Utf8Stream utf8_;
   bool ended_ = false;
