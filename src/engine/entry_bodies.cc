@@ -176,6 +176,7 @@ json::object to_json(const AgentConfig& agent) {
                                      {"description", function.description},
                                      {"parameters", function.parameters}});
   return {{"id", agent.id},
+          {"version", agent.version ? json::value(*agent.version) : json::value()},
           {"name", optional_text(agent.name)},
           {"model", agent.model},
           {"instructions", optional_text(agent.instructions)},
@@ -190,6 +191,8 @@ json::object to_json(const AgentConfig& agent) {
 AgentConfig agent_from_json(const json::object& object) {
   AgentConfig agent;
   agent.id = text_of(object, "id");
+  if (auto version = get_int(object, "version"))
+    agent.version = static_cast<std::uint64_t>(version);
   agent.name = optional_text(object, "name");
   agent.model = text_of(object, "model");
   agent.instructions = optional_text(object, "instructions");

@@ -129,6 +129,9 @@ class FaultJournal final : public journal::JournalStore {
       if (auto error = faults_.refuse_row(row)) co_return std::unexpected(*error);
     co_return co_await real_->put_row(std::move(row), expected);
   }
+  Task<Result<journal::Committed>> write_rows(journal::RowChanges changes) override {
+    return real_->write_rows(std::move(changes));
+  }
   Task<Result<journal::Row>> get_row(ProjectId project, std::string kind, std::string id) override {
     return real_->get_row(std::move(project), std::move(kind), std::move(id));
   }

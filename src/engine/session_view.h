@@ -26,6 +26,7 @@ struct FunctionConfig {
 /// The agent as the session pinned it. Members a door does not know stay at their defaults.
 struct AgentConfig {
   std::string id;
+  std::optional<std::uint64_t> version;  ///< of the saved agent; nullopt for an inline one
   std::optional<std::string> name;
   std::string model;
   std::optional<std::string> instructions;

@@ -15,6 +15,20 @@ Result<void> check_key(const SessionKey& key) {
   return {};
 }
 
+Result<void> check_record(const IdempotencyRecord& record, const ProjectId& project) {
+  if (record.scope.project != project)
+    return fail(ErrorCode::kInvalidArgument,
+                "An idempotency record belongs to the project of its append.");
+  if (record.scope.key.empty() || record.scope.key.size() > kMaxIdempotencyKey)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("An idempotency key has 1 to {} bytes.", kMaxIdempotencyKey));
+  if (record.body.size() > kMaxStoredAnswer)
+    return fail(ErrorCode::kTooLarge,
+                fmt::format("The answer kept for an idempotency key has at most {} bytes.",
+                            kMaxStoredAnswer));
+  return {};
+}
+
 }  // namespace
 
 Result<void> check(const Append& append) {
@@ -37,19 +51,7 @@ Result<void> check(const Append& append) {
         (effect.intent_seq == 0 && append.entries.empty()))
       return fail(ErrorCode::kInvalidArgument, "An open effect points at an entry that exists.");
   }
-  if (append.idempotency) {
-    const IdempotencyRecord& record = *append.idempotency;
-    if (record.scope.project != append.key.project)
-      return fail(ErrorCode::kInvalidArgument,
-                  "An idempotency record belongs to the project of its append.");
-    if (record.scope.key.empty() || record.scope.key.size() > kMaxIdempotencyKey)
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("An idempotency key has 1 to {} bytes.", kMaxIdempotencyKey));
-    if (record.body.size() > kMaxStoredAnswer)
-      return fail(ErrorCode::kTooLarge,
-                  fmt::format("The answer kept for an idempotency key has at most {} bytes.",
-                              kMaxStoredAnswer));
-  }
+  if (append.idempotency) return check_record(*append.idempotency, append.key.project);
   return {};
 }
 
@@ -59,6 +61,16 @@ Result<void> check(const Row& row) {
   if (row.body.size() > kMaxEntryBytes)
     return fail(ErrorCode::kTooLarge, fmt::format("A row has at most {} bytes, this one {}.",
                                                   kMaxEntryBytes, row.body.size()));
+  return {};
+}
+
+Result<void> check(const RowChanges& changes) {
+  for (const RowPut& put : changes.puts) {
+    TRY_VOID(check(put.row));
+    if (put.row.project != changes.project)
+      return fail(ErrorCode::kInvalidArgument, "Rows that change together are of one project.");
+  }
+  if (changes.idempotency) return check_record(*changes.idempotency, changes.project);
   return {};
 }
 

@@ -10,6 +10,7 @@ namespace perdure::journal {
 /// kInvalidArgument for a malformed append, kTooLarge for one over a limit of limits.h.
 Result<void> check(const Append& append);
 Result<void> check(const Row& row);
+Result<void> check(const RowChanges& changes);
 
 // The refusals that every store words the same.
 std::unexpected<Error> fenced(const SessionKey& key);

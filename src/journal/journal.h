@@ -196,6 +196,31 @@ struct RowQuery {
   bool ascending = false;
 };
 
+struct RowPut {
+  Row row;
+  std::uint64_t expected_version = 0;  ///< as in put_row
+};
+
+struct RowName {
+  std::string kind;
+  std::string id;
+};
+
+/// All rows of a kind below one parent.
+struct RowGroup {
+  std::string kind;
+  std::string parent;
+};
+
+/// Rows of one project that change together or not at all.
+struct RowChanges {
+  ProjectId project;
+  std::vector<RowPut> puts;      ///< of this project; no row twice
+  std::vector<RowName> deletes;  ///< each must be there
+  std::vector<RowGroup> clear;   ///< groups may be empty; what is deleted or cleared is not put
+  std::optional<IdempotencyRecord> idempotency;  ///< `session` may name what was made instead
+};
+
 struct StoreStats {
   std::uint64_t commits = 0;  ///< transactions on disk
   std::uint64_t appends = 0;  ///< successful ones
@@ -264,6 +289,9 @@ class JournalStore {
   /// expected_version 0 creates (kConflict if there); otherwise kConflict unless it is the current
   /// one. Returns the new version. `created` is the first write's, or its time if that gave 0.
   virtual Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) = 0;
+  /// One transaction, guarded by every expected version and by the idempotency key like an append;
+  /// kNotFound for a row to delete that is not there. With any error nothing of it is written.
+  virtual Task<Result<Committed>> write_rows(RowChanges changes) = 0;
   virtual Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) = 0;
   virtual Task<Result<std::vector<Row>>> list_rows(RowQuery query) = 0;
   /// kNotFound when it is not there.
@@ -274,6 +302,7 @@ class JournalStore {
   static Committed receipt_of(const SessionRow& row) {
     return {row.head, row.head, row.epoch, row.created};
   }
+  static Committed receipt_of(const Row& row) { return {0, 0, 0, row.created}; }
 
   /// Cheap: does the store answer? For /readyz.
   virtual Task<Result<void>> ping() = 0;

@@ -512,6 +512,71 @@ TEST_P(Journal, RowsAreListedByCreationThenId) {
   EXPECT_EQ(code_of(list({.parent = "y", .after = "b"})), ErrorCode::kNotFound);
 }
 
+TEST_P(Journal, RowsChangeTogetherOrNotAtAll) {
+  RowChanges both{.project = {"p1"}};
+  both.puts = {{agent("a", "one"), 0}, {agent("a/1", "one", "a"), 0}};
+  ASSERT_TRUE(loop_.run(store_->write_rows(both)));
+  EXPECT_EQ(code_of(loop_.run(store_->write_rows(both))), ErrorCode::kConflict);
+
+  // The second row's guard fails: the first is as it was.
+  RowChanges half{.project = {"p1"}};
+  half.puts = {{agent("a", "two"), 1}, {agent("a/1", "again", "a"), 0}};
+  EXPECT_EQ(code_of(loop_.run(store_->write_rows(half))), ErrorCode::kConflict);
+  half.puts = {{agent("a", "two"), 1}};
+  half.deletes = {{"agent", "nothing"}};
+  EXPECT_EQ(code_of(loop_.run(store_->write_rows(half))), ErrorCode::kNotFound);
+  reopen();
+  EXPECT_EQ(loop_.run(store_->get_row({"p1"}, "agent", "a"))->body, "one");
+  EXPECT_EQ(loop_.run(store_->get_row({"p1"}, "agent", "a"))->version, 1u);
+
+  RowChanges foreign{.project = {"p2"}};
+  foreign.puts = {{agent("b"), 0}};
+  EXPECT_EQ(code_of(loop_.run(store_->write_rows(foreign))), ErrorCode::kInvalidArgument);
+}
+
+TEST_P(Journal, RowsAreDeletedWithTheirChildren) {
+  Row other = agent("b/1", "{}", "b");
+  Row foreign = agent("a/1", "{}", "a");
+  foreign.project = {"p2"};
+  for (const Row& row :
+       {agent("a"), agent("a/1", "{}", "a"), agent("a/2", "{}", "a"), other, foreign})
+    ASSERT_TRUE(loop_.run(store_->put_row(row, 0)));
+  RowChanges away{.project = {"p1"}};
+  away.deletes = {{"agent", "a"}};
+  away.clear = {{"agent", "a"}};
+  away.puts = {{agent("gone"), 0}};
+  ASSERT_TRUE(loop_.run(store_->write_rows(away)));
+  reopen();
+  for (const char* id : {"a", "a/1", "a/2"})
+    EXPECT_EQ(code_of(loop_.run(store_->get_row({"p1"}, "agent", id))), ErrorCode::kNotFound) << id;
+  EXPECT_TRUE(loop_.run(store_->get_row({"p1"}, "agent", "b/1")));
+  EXPECT_TRUE(loop_.run(store_->get_row({"p1"}, "agent", "gone")));
+  EXPECT_TRUE(loop_.run(store_->get_row({"p2"}, "agent", "a/1")));
+}
+
+TEST_P(Journal, AnAnswerIsKeptWithItsRows) {
+  IdempotencyRecord record{.scope = {{"p1"}, "key_1", "POST /v1/agents", "k"},
+                           .request_hash = "h",
+                           .status = 201,
+                           .body = "1",
+                           .session = "a",
+                           .expires = env_.now() + 1000};
+  RowChanges changes{.project = {"p1"}};
+  changes.puts = {{agent("a"), 0}};
+  changes.idempotency = record;
+  ASSERT_TRUE(loop_.run(store_->write_rows(changes)));
+  changes.puts = {{agent("b"), 0}};
+  Result<Committed> again = loop_.run(store_->write_rows(changes));
+  EXPECT_EQ(code_of(again), ErrorCode::kConflict);
+  EXPECT_EQ(again.error().reason, "idempotency_key_used");
+  reopen();
+  EXPECT_EQ(code_of(loop_.run(store_->get_row({"p1"}, "agent", "b"))), ErrorCode::kNotFound);
+  auto kept = loop_.run(store_->find_idempotency(record.scope, env_.now()));
+  ASSERT_TRUE(kept && *kept);
+  EXPECT_EQ((*kept)->session, "a");
+  EXPECT_EQ((*kept)->status, 201);
+}
+
 TEST_P(Journal, CountsWhatItDid) {
   fill(kA, 3);
   EXPECT_TRUE(loop_.run(store_->ping()));

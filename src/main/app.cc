@@ -23,6 +23,7 @@
 #include "facades/admin/errors.h"
 #include "facades/admin/models_api.h"
 #include "facades/admin/stops_api.h"
+#include "facades/agents_api/agents_routes.h"
 #include "facades/agents_api/errors.h"
 #include "facades/agents_api/routes.h"
 #include "http/client.h"
@@ -39,6 +40,7 @@
 #include "main/version.h"
 #include "policy/policy.h"
 #include "policy/stops.h"
+#include "resources/saved_agents.h"
 #include "tools/registry.h"
 
 namespace perdure::app {
@@ -149,7 +151,9 @@ class Server final : public ServerStatus {
   tools::Registry tools_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
+  std::unique_ptr<resources::SavedAgents> agents_;
   std::unique_ptr<facades::agents_api::AgentsApi> agents_api_;
+  std::unique_ptr<facades::agents_api::AgentRoutes> agent_routes_;
   std::unique_ptr<facades::admin::ModelsApi> models_api_;
   std::unique_ptr<facades::admin::AdminApi> admin_api_;
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
@@ -212,8 +216,11 @@ void Server::make_doors() {
                                  .stops = *stops_},
                                 {});
   answers_ = std::make_unique<StoredAnswers>(*store_);
-  agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, env_, *answers_,
-                                                                 identity::caller_of);
+  agents_ = std::make_unique<resources::SavedAgents>(env_, *store_);
+  agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, *agents_, env_,
+                                                                 *answers_, identity::caller_of);
+  agent_routes_ = std::make_unique<facades::agents_api::AgentRoutes>(*agents_, env_, *answers_,
+                                                                     identity::caller_of);
   std::vector<facades::admin::ListedModel> listed;
   for (const ListedName& name : models_->names) listed.push_back({name.model, name.provider});
   models_api_ = std::make_unique<facades::admin::ModelsApi>(std::move(listed), started_,
@@ -232,6 +239,7 @@ void Server::make_doors() {
 
   http::Router doors;
   agents_api_->add_routes(doors);
+  agent_routes_->add_routes(doors);
   models_api_->add_routes(doors);
   admin_api_->add_routes(doors);
   stops_api_->add_routes(doors);

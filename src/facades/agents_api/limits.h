@@ -20,6 +20,9 @@ inline constexpr std::size_t kMaxToolsBytes = 3'145'728;
 inline constexpr std::size_t kMaxFunctionName = 128;
 inline constexpr std::size_t kMaxModelName = 256;
 
+/// AgentCreateParams.name, in characters.
+inline constexpr std::size_t kMaxAgentName = 128;
+
 // Lists
 inline constexpr std::size_t kDefaultPage = 20;
 inline constexpr std::size_t kMaxPage = 100;

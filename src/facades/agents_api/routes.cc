@@ -93,8 +93,13 @@ bool has_pairs(const engine::SessionView& session,
 
 }  // namespace
 
-AgentsApi::AgentsApi(engine::Engine& engine, Env& env, IdempotencyStore& store, CallerOf caller_of)
-    : engine_(engine), env_(env), idempotency_(store, env), caller_of_(std::move(caller_of)) {}
+AgentsApi::AgentsApi(engine::Engine& engine, resources::SavedAgents& agents, Env& env,
+                     IdempotencyStore& store, CallerOf caller_of)
+    : engine_(engine),
+      agents_(agents),
+      env_(env),
+      idempotency_(store, env),
+      caller_of_(std::move(caller_of)) {}
 
 void AgentsApi::add_routes(http::Router& router) {
   struct Entry {
@@ -155,13 +160,18 @@ Task<http::Response> AgentsApi::serve(Operation operation, http::Request request
 Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   identity::Caller caller = caller_of_(request);
   CO_TRY(body, check_body(request.body));
-  CO_TRY(create, read_create_session(body));
   CO_TRY(workstream, workstream_of(request));
   CO_TRY(idempotency, idempotency_key(request));
+  // Before the saved agent is looked for: a repeat is answered also when that has changed or gone.
   CO_TRY(ticket,
          co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body, workstream));
-  if (ticket.answered())
-    co_return co_await answer_again(caller, *ticket.answered(), std::move(create));
+  if (ticket.answered()) {
+    CO_TRY(wish, read_stream_wish(body));
+    co_return co_await answer_again(caller, *ticket.answered(), wish);
+  }
+  CO_TRY(reference, read_agent_reference(body));
+  CO_TRY(saved, co_await find_agent(caller.project, std::move(reference)));
+  CO_TRY(create, read_create_session(body, saved ? &*saved : nullptr));
 
   engine::CreateSession& command = create.command;
   // A model that nobody answers for is not this request's fault: its turn will say so.
@@ -194,7 +204,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
 
 Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
                                                 journal::IdempotencyRecord record,
-                                                CreateRequest request) {
+                                                StreamWish wish) {
   SessionKey key{caller.project, {record.session}};
   auto session = co_await engine_.session(key);
   if (!session && session.error().code == ErrorCode::kNotFound)
@@ -202,9 +212,30 @@ Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
                    "The session that this Idempotency-Key created has been deleted.",
                    "Idempotency-Key");
   if (!session) co_return std::unexpected(std::move(session).error());
-  if (request.stream) co_return co_await creation_stream(key, request.obfuscation);
+  if (wish.stream) co_return co_await creation_stream(key, wish.obfuscation);
   co_return http::json_response(
       record.status, record.body.empty() ? session_json(**session) : std::move(record.body));
+}
+
+Task<Result<std::optional<resources::SavedAgent>>> AgentsApi::find_agent(
+    ProjectId project, std::optional<AgentReference> reference) {
+  if (!reference) co_return std::nullopt;
+  // The id of an inline agent, as sessions show it.
+  if (prefix_of(reference->id) == "agt")
+    co_return fail(ErrorCode::kInvalidArgument,
+                   "This agent belongs to one session and was not saved. Save one with POST "
+                   "/agents.",
+                   "agent_id", "agent_not_persisted");
+  auto saved = co_await agents_.find(std::move(project), reference->id, reference->version);
+  if (saved) co_return std::move(*saved);
+  if (saved.error().code != ErrorCode::kNotFound) co_return std::unexpected(saved.error());
+  if (reference->version)
+    co_return fail(ErrorCode::kNotFound,
+                   fmt::format("No version {} found of an agent with id '{}'.", *reference->version,
+                               reference->id),
+                   "agent_version");
+  co_return fail(ErrorCode::kNotFound, fmt::format("No agent found with id '{}'.", reference->id),
+                 "agent_id");
 }
 
 Task<AgentsApi::Answer> AgentsApi::creation_stream(SessionKey key, bool obfuscation) {

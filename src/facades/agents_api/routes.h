@@ -19,6 +19,7 @@
 #include "http/message.h"
 #include "http/router.h"
 #include "identity/caller.h"
+#include "resources/saved_agents.h"
 
 namespace perdure::facades::agents_api {
 
@@ -27,7 +28,8 @@ using CallerOf = std::function<identity::Caller(const http::Request&)>;
 
 class AgentsApi {
  public:
-  AgentsApi(engine::Engine& engine, Env& env, IdempotencyStore& store, CallerOf caller_of);
+  AgentsApi(engine::Engine& engine, resources::SavedAgents& agents, Env& env,
+            IdempotencyStore& store, CallerOf caller_of);
   AgentsApi(const AgentsApi&) = delete;
 
   /// Adds every route under both prefixes. The router must not outlive this.
@@ -58,7 +60,10 @@ class AgentsApi {
                                                 std::optional<std::string> workstream = {});
   /// The answer to a creation that was made before.
   Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
-                            CreateRequest request);
+                            StreamWish wish);
+  /// The saved agent that a creation names; nullopt where its agent is inline.
+  Task<Result<std::optional<resources::SavedAgent>>> find_agent(
+      ProjectId project, std::optional<AgentReference> reference);
   /// All events of a new session until its first turn has settled.
   Task<Result<void>> check_content(SessionKey key, std::vector<engine::Input> inputs);
   Task<Answer> creation_stream(SessionKey key, bool obfuscation);
@@ -68,6 +73,7 @@ class AgentsApi {
       engine::Page page);
 
   engine::Engine& engine_;
+  resources::SavedAgents& agents_;
   Env& env_;
   Idempotency idempotency_;
   CallerOf caller_of_;

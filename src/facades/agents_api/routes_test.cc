@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
 
 #include "base/json.h"
+#include "journal/memory/memory_journal.h"
 
 namespace perdure::facades::agents_api {
 namespace {
@@ -186,6 +188,42 @@ class RoutesTest : public ::testing::Test {
     return future.get();
   }
 
+  template <class T>
+  static Task<> keep(Task<T> task, std::shared_ptr<std::optional<T>> result) {
+    result->emplace(co_await std::move(task));
+  }
+  template <class T>
+  T await(Task<T> task) {
+    auto result = std::make_shared<std::optional<T>>();
+    boost::asio::co_spawn(loop_, keep(std::move(task), result), boost::asio::detached);
+    loop_.restart();
+    loop_.run();
+    return result->value();
+  }
+  static resources::AgentDefinition definition(const std::string& model) {
+    return {.name = "helper",
+            .metadata = {},
+            .settings = {{"model", '"' + model + '"'},
+                         {"instructions", "\"Be brief.\""},
+                         {"text", R"({"verbosity":"high"})"}}};
+  }
+  std::string save(const std::string& model) {
+    return await(agents_.create({"default"}, definition(model)))->agent.id;
+  }
+  void change(const std::string& id, const std::string& model) {
+    auto next = [&](const resources::SavedAgent&) -> Result<resources::AgentDefinition> {
+      return definition(model);
+    };
+    ASSERT_TRUE(await(agents_.update({"default"}, id, next)));
+  }
+  static std::string with_agent(const std::string& id, const std::string& more = {}) {
+    return R"({"environment":{"type":"none"},"input":"hi","agent_id":")" + id + '"' +
+           (more.empty() ? more : ',' + more) + '}';
+  }
+  static json::value model_of(const http::Response& response) {
+    return body_of(response).at("agent").as_object().at("model");
+  }
+
   static json::object body_of(const http::Response& response) {
     return parse_json(response.body)->as_object();
   }
@@ -207,7 +245,9 @@ class RoutesTest : public ::testing::Test {
   FakeEnv env_;
   FakeEngine engine_;
   EngineRecords records_{engine_};
-  AgentsApi api_{engine_, env_, records_,
+  journal::MemoryJournal rows_{env_};
+  resources::SavedAgents agents_{env_, rows_};
+  AgentsApi api_{engine_, agents_, env_, records_,
                  [](const http::Request&) { return identity::Caller{{"default"}, "dev"}; }};
   http::Router router_;
 };
@@ -252,6 +292,76 @@ TEST_F(RoutesTest, WhatTheModelsProviderHasNoWordsForIsRefused) {
                           R"("text":{"verbosity":"medium"}}})"})
                 .status,
             201);
+}
+
+TEST_F(RoutesTest, ASessionPinsTheVersionOfTheSavedAgentItWasMadeFrom) {
+  std::string id = save("one");
+  auto made = call("POST", kSessions, {.body = with_agent(id)});
+  ASSERT_EQ(made.status, 201) << made.body;
+  json::object agent = body_of(made).at("agent").as_object();
+  EXPECT_EQ(agent.at("id"), json::string(id));
+  EXPECT_EQ(agent.at("name"), "helper");
+  EXPECT_EQ(agent.at("model"), "one");
+  EXPECT_EQ(agent.at("instructions"), "Be brief.");
+  EXPECT_EQ(agent.at("version").to_number<int>(), 1);
+
+  change(id, "two");
+  engine_.list.clear();
+  EXPECT_EQ(model_of(call("POST", kSessions, {.body = with_agent(id)})), "two");
+  engine_.list.clear();
+  EXPECT_EQ(model_of(call("POST", kSessions, {.body = with_agent(id, R"("agent_version":1)")})),
+            "one");
+}
+
+TEST_F(RoutesTest, GivenMembersOverrideTheSavedAgents) {
+  std::string id = save("one");
+  auto made = call("POST", kSessions,
+                   {.body = with_agent(id, R"("agent":{"instructions":null,"text":{}})")});
+  ASSERT_EQ(made.status, 201) << made.body;
+  json::object agent = body_of(made).at("agent").as_object();
+  EXPECT_EQ(agent.at("model"), "one");
+  EXPECT_TRUE(agent.at("instructions").is_null());
+  EXPECT_EQ(agent.at("text").as_object().at("verbosity"), "medium")
+      << "an object replaces the whole member";
+
+  for (auto [overrides, path] : {std::pair{R"({"model":null})", "agent.model"},
+                                 {R"({"name":"x"})", "agent.name"},
+                                 {R"({"tools":[{"type":"web_search"}]})", "agent.tools[0].type"}}) {
+    auto refused =
+        call("POST", kSessions, {.body = with_agent(id, R"("agent":)" + std::string(overrides))});
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_EQ(error_of(refused).at("param"), path);
+  }
+}
+
+TEST_F(RoutesTest, AnAgentThatIsNotThereMakesNoSession) {
+  std::string id = save("one");
+  for (auto [body, status, param] :
+       {std::tuple{with_agent("agent_" + std::string(24, '0')), 404, "agent_id"},
+        {with_agent("nonsense"), 404, "agent_id"},
+        {with_agent("agt_" + std::string(24, '0')), 400, "agent_id"},
+        {with_agent(id, R"("agent_version":2)"), 404, "agent_version"},
+        {with_agent(id, R"("agent_version":0)"), 400, "agent_version"},
+        {std::string(R"({"agent_version":1,"agent":{"model":"m"}})"), 400, "agent_version"},
+        {std::string(R"({"agent_id":null})"), 400, "agent_id"}}) {
+    auto refused = call("POST", kSessions, {.body = body});
+    EXPECT_EQ(refused.status, status) << body;
+    EXPECT_EQ(error_of(refused).at("param"), param) << body;
+  }
+  EXPECT_EQ(error_of(call("POST", kSessions, {.body = with_agent("agt_x")})).at("code"),
+            "agent_not_persisted");
+  EXPECT_EQ(engine_.creations, 0);
+}
+
+TEST_F(RoutesTest, ARepeatedCreationIsAnsweredAlsoWhenItsAgentHasGone) {
+  std::string id = save("one");
+  auto first = call("POST", kSessions, {.body = with_agent(id), .headers = key_});
+  ASSERT_EQ(first.status, 201);
+  ASSERT_TRUE(await(agents_.remove({"default"}, id)));
+  auto again = call("POST", kSessions, {.body = with_agent(id), .headers = key_});
+  EXPECT_EQ(again.status, 201);
+  EXPECT_EQ(again.body, first.body);
+  EXPECT_EQ(call("POST", kSessions, {.body = with_agent(id)}).status, 404);
 }
 
 TEST_F(RoutesTest, TheWorkstreamOfACreationIsKeptShownAndListedBy) {

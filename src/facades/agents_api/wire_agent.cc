@@ -171,19 +171,22 @@ Result<AgentConfig> read_agent(const std::optional<JsonField>& field) {
   constexpr std::string_view kNoModel = "agent.model is required when agent_id is omitted";
   if (!field) return fail(ErrorCode::kInvalidArgument, std::string(kNoModel), "agent.model");
   TRY(object, JsonObject::read(*field));
-  TRY_VOID(object.allow({"model", "instructions", "tools", "reasoning", "text", "service_tier",
-                         "multi_agent", "compaction", "experimental"}));
-  AgentConfig agent;
-  auto model_field = object.find("model");
-  if (!model_field)
+  TRY_VOID(object.allow(kAgentSettings));
+  if (!object.find("model"))
     return fail(ErrorCode::kInvalidArgument, std::string(kNoModel), object.path_of("model"));
-  TRY(model, read_text(*model_field));
+  return read_agent_settings(object);
+}
+
+Result<AgentConfig> read_agent_settings(const JsonObject& object) {
+  AgentConfig agent;
+  TRY(model_field, object.require("model"));
+  TRY(model, read_text(model_field));
   if (model.size() > kMaxModelName)
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("Invalid '{}': string too long. Expected a string with maximum length "
                             "{}, but got a string with length {} instead.",
-                            model_field->path, kMaxModelName, character_count(model)),
-                model_field->path);
+                            model_field.path, kMaxModelName, character_count(model)),
+                model_field.path);
   agent.model = std::move(model);
   if (auto instructions = object.find_value("instructions")) {
     TRY(text, read_string(*instructions));

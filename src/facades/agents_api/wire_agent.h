@@ -1,7 +1,9 @@
 // The `agent` member of a request: an inline agent's configuration. Pure functions.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
+#include <string_view>
 
 #include "base/error.h"
 #include "engine/engine.h"
@@ -12,6 +14,14 @@ namespace perdure::facades::agents_api {
 
 /// SessionCreateParams.Agent; nullopt where the request has none.
 Result<engine::AgentConfig> read_agent(const std::optional<JsonField>& field);
+
+/// The members that configure an agent, inline or saved.
+inline constexpr std::initializer_list<std::string_view> kAgentSettings = {
+    "model",        "instructions", "tools",      "reasoning",   "text",
+    "service_tier", "multi_agent",  "compaction", "experimental"};
+
+/// The settings among an object's members; `model` must be there, others are left alone.
+Result<engine::AgentConfig> read_agent_settings(const JsonObject& object);
 
 /// kInvalidArgument with the member's path where the agent asks for what its model's provider has
 /// no words for.

@@ -5,6 +5,8 @@
 #include "base/raw_json.h"
 #include "facades/agents_api/limits.h"
 #include "facades/agents_api/wire_agent.h"
+#include "facades/agents_api/wire_metadata.h"
+#include "facades/agents_api/wire_saved_agent.h"
 #include "facades/common/json_reader.h"
 
 namespace perdure::facades::agents_api {
@@ -12,16 +14,6 @@ namespace {
 
 using engine::Input;
 using engine::InputMessage;
-
-std::unexpected<Error> too_long(std::string path, std::string_view kind, std::size_t most,
-                                std::size_t length) {
-  std::string message = fmt::format(
-      "Invalid '{}': {} too long. Expected {} {} with maximum length {}, but got {} {} with length "
-      "{} instead.",
-      path, kind, kind == "array" ? "an" : "a", kind, most, kind == "array" ? "an" : "a", kind,
-      length);
-  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(path));
-}
 
 std::unexpected<Error> empty_array(const JsonField& field) {
   return fail(ErrorCode::kInvalidArgument,
@@ -126,33 +118,6 @@ Result<std::vector<InputMessage>> read_initial_input(const JsonObject& body) {
   }
 }
 
-Result<std::map<std::string, std::string>> read_metadata(const JsonObject& body) {
-  std::map<std::string, std::string> out;
-  auto field = body.find_value("metadata");
-  if (!field) return out;
-  TRY(pairs, JsonObject::read(*field));
-  if (pairs.members().size() > kMaxMetadataPairs)
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("Invalid 'metadata': too many properties. Expected an object with at "
-                            "most {} properties, but got an object with {} properties instead.",
-                            kMaxMetadataPairs, pairs.members().size()),
-                field->path);
-  for (const RawMember& member : pairs.members()) {
-    auto value_field = pairs.find(member.key);
-    if (std::size_t length = character_count(member.key); length > kMaxMetadataKey)
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("Invalid 'metadata': property name too long. Expected a name with "
-                              "maximum length {}, but got a name with length {} instead.",
-                              kMaxMetadataKey, length),
-                  value_field->path);
-    TRY(value, read_string(*value_field));
-    if (std::size_t length = character_count(value); length > kMaxMetadataValue)
-      return too_long(value_field->path, "string", kMaxMetadataValue, length);
-    out.emplace(member.key, std::move(value));
-  }
-  return out;
-}
-
 Result<std::string> read_environment(const JsonObject& body) {
   TRY(field, body.require("environment"));
   TRY(environment, JsonObject::read(field));
@@ -197,9 +162,14 @@ Result<void> check_unsupported(const JsonObject& body) {
   return {};
 }
 
-Result<void> read_stream_options(const JsonObject& body, CreateRequest& out) {
+Result<StreamWish> read_stream_wish(const JsonObject& body) {
+  StreamWish out;
+  if (auto stream_field = body.find("stream")) {
+    TRY(stream, read_boolean(*stream_field));
+    out.stream = stream;
+  }
   auto field = body.find("stream_options");
-  if (!field) return {};
+  if (!field) return out;
   TRY(options, JsonObject::read(*field));
   TRY_VOID(options.allow({"include_obfuscation"}));
   if (!out.stream)
@@ -210,7 +180,7 @@ Result<void> read_stream_options(const JsonObject& body, CreateRequest& out) {
     TRY(value, read_boolean(*obfuscation));
     out.obfuscation = value;
   }
-  return {};
+  return out;
 }
 
 Result<engine::InputToolResult> read_tool_result(const JsonObject& event) {
@@ -285,26 +255,45 @@ Result<std::string_view> check_body(std::string_view body) {
   return body.substr(begin, body.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
-Result<CreateRequest> read_create_session(std::string_view text) {
+Result<std::optional<AgentReference>> read_agent_reference(std::string_view text) {
   TRY(body, JsonObject::read({text, {}}));
-  TRY_VOID(
-      body.allow({"agent", "agent_id", "environment", "input", "metadata", "prompt_cache_options",
-                  "review", "role_arn", "spend_control", "stream", "stream_options", "vault_ids"}));
+  auto id_field = body.find("agent_id");
+  auto version_field = body.find("agent_version");
+  if (!id_field && version_field)
+    return fail(ErrorCode::kInvalidArgument,
+                "The 'agent_version' parameter is only allowed with 'agent_id'.",
+                version_field->path);
+  if (!id_field) return std::nullopt;
+  AgentReference out;
+  TRY(id, read_text(*id_field));
+  out.id = std::move(id);
+  if (version_field) {
+    TRY(version, read_integer(*version_field, 1));
+    out.version = static_cast<std::uint64_t>(version);
+  }
+  return out;
+}
+
+Result<StreamWish> read_stream_wish(std::string_view text) {
+  TRY(body, JsonObject::read({text, {}}));
+  return read_stream_wish(body);
+}
+
+Result<CreateRequest> read_create_session(std::string_view text,
+                                          const resources::SavedAgent* saved) {
+  TRY(body, JsonObject::read({text, {}}));
+  TRY_VOID(body.allow({"agent", "agent_id", "agent_version", "environment", "input", "metadata",
+                       "prompt_cache_options", "review", "role_arn", "spend_control", "stream",
+                       "stream_options", "vault_ids"}));
   CreateRequest out;
   // The agent's errors come first, the missing input last: clients rely on that order.
-  if (auto agent_id = body.find("agent_id")) {
-    TRY_VOID(read_text(*agent_id));
-    return not_supported(agent_id->path, "Using a saved agent");
-  }
-  TRY(agent, read_agent(body.find("agent")));
+  TRY(agent,
+      saved ? read_overridden_agent(*saved, body.find("agent")) : read_agent(body.find("agent")));
   TRY(environment, read_environment(body));
   TRY(metadata, read_metadata(body));
   TRY_VOID(check_unsupported(body));
-  if (auto stream_field = body.find("stream")) {
-    TRY(stream, read_boolean(*stream_field));
-    out.stream = stream;
-  }
-  TRY_VOID(read_stream_options(body, out));
+  TRY(stream, read_stream_wish(body));
+  static_cast<StreamWish&>(out) = stream;
   TRY(input, read_initial_input(body));
   if (input.empty())
     return fail(ErrorCode::kInvalidArgument,

@@ -153,19 +153,9 @@ void append_text_config(std::string& out, const engine::AgentConfig& agent) {
 
 void append_agent(std::string& out, const engine::AgentConfig& agent) {
   ObjectWriter object(out);
-  object.text("id", agent.id)
-      .text_or_null("name", agent.name)
-      .text("model", agent.model)
-      .text_or_null("instructions", agent.instructions);
-  append_array(object.begin("tools"), agent.functions, append_function_tool);
-  ObjectWriter reasoning(object.begin("reasoning"));
-  reasoning.text_or_null("effort", agent.reasoning_effort)
-      .text_or_null("summary", agent.reasoning_summary)
-      .end();
-  append_text_config(object.begin("text"), agent);
-  object.text("service_tier", agent.service_tier);
-  ObjectWriter multi_agent(object.begin("multi_agent"));
-  multi_agent.boolean("enabled", false).null("max_concurrent_subagents").end();
+  object.text("id", agent.id).text_or_null("name", agent.name);
+  if (agent.version) object.number("version", static_cast<std::int64_t>(*agent.version));
+  append_agent_settings(object, agent);
   object.end();
 }
 
@@ -315,6 +305,19 @@ std::string make_list(const engine::Listed<T>& listed, Append append, IdOf id_of
 }
 
 }  // namespace
+
+void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent) {
+  object.text("model", agent.model).text_or_null("instructions", agent.instructions);
+  append_array(object.begin("tools"), agent.functions, append_function_tool);
+  ObjectWriter reasoning(object.begin("reasoning"));
+  reasoning.text_or_null("effort", agent.reasoning_effort)
+      .text_or_null("summary", agent.reasoning_summary)
+      .end();
+  append_text_config(object.begin("text"), agent);
+  object.text("service_tier", agent.service_tier);
+  ObjectWriter multi_agent(object.begin("multi_agent"));
+  multi_agent.boolean("enabled", false).null("max_concurrent_subagents").end();
+}
 
 void append_session(std::string& out, const engine::SessionView& session) {
   ObjectWriter object(out);

@@ -10,8 +10,12 @@
 #include "engine/engine.h"
 #include "engine/session_event.h"
 #include "engine/session_view.h"
+#include "facades/common/json_writer.h"
 
 namespace perdure::facades::agents_api {
+
+/// The members `model` to `multi_agent` of an agent, a session's or a saved one.
+void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent);
 
 void append_session(std::string& out, const engine::SessionView& session);
 void append_turn(std::string& out, const engine::TurnView& turn);

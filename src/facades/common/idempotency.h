@@ -1,6 +1,6 @@
 // Repeated requests: the same Idempotency-Key gives the same answer, and the work is done once.
 //
-// `begin` is called after the request was checked and before it acts. While its ticket lives, a
+// `begin` is called before the request acts. While its ticket lives, a
 // second request with that key waits; then it finds the first one's stored answer, or, if the first
 // failed and left nothing, becomes the first itself. The answer is stored by the engine, in the
 // same commit as the work (ticket.record). Used on one loop. Nothing here survives a restart and

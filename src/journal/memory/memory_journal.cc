@@ -356,25 +356,55 @@ Task<Result<std::optional<IdempotencyRecord>>> MemoryJournal::find_idempotency(
 // ---- resources ------------------------------------------------------------------------------
 
 Task<Result<std::uint64_t>> MemoryJournal::put_row(Row row, std::uint64_t expected_version) {
-  CO_TRY_VOID(check(row));
+  RowChanges changes{.project = row.project};
+  changes.puts.push_back({std::move(row), expected_version});
+  CO_TRY_VOID(co_await write_rows(std::move(changes)));
+  co_return expected_version + 1;
+}
+
+Task<Result<Committed>> MemoryJournal::write_rows(RowChanges changes) {
+  CO_TRY_VOID(check(changes));
   co_await async::yield();
-  auto put = [&]() -> Result<std::uint64_t> {
-    std::lock_guard lock(disk_->mutex);
+  Result<Committed> result = commit(changes);
+  co_await async::yield();
+  co_return result;
+}
+
+Result<Committed> MemoryJournal::commit(RowChanges& changes) {
+  std::lock_guard lock(disk_->mutex);
+  // The guards: nothing is written before all of them agree.
+  if (changes.idempotency) {
+    auto record = disk_->idempotency.find(changes.idempotency->scope);
+    if (record != disk_->idempotency.end() && record->second.expires > env_.now())
+      return key_in_use(changes.idempotency->scope);
+  }
+  for (const RowName& row : changes.deletes)
+    if (!disk_->rows.contains({changes.project, row.kind, row.id}))
+      return no_such_row(row.kind, row.id);
+  for (const auto& [row, expected_version] : changes.puts) {
     auto found = disk_->rows.find({row.project, row.kind, row.id});
     std::uint64_t current = found == disk_->rows.end() ? 0 : found->second.version;
     if (current != expected_version) return wrong_version(row.kind, row.id, current);
-    row.version = current + 1;
-    if (current > 0)
-      row.created = found->second.created;
+  }
+
+  for (const RowName& row : changes.deletes) disk_->rows.erase({changes.project, row.kind, row.id});
+  for (const RowGroup& group : changes.clear)
+    std::erase_if(disk_->rows, [&](const auto& entry) {
+      const Row& row = entry.second;
+      return row.project == changes.project && row.kind == group.kind && row.parent == group.parent;
+    });
+  for (auto& [row, expected_version] : changes.puts) {
+    row.version = expected_version + 1;
+    if (expected_version > 0)
+      row.created = disk_->rows.at({row.project, row.kind, row.id}).created;
     else if (row.created == 0)
       row.created = env_.now();
-    std::uint64_t version = row.version;
-    disk_->rows.insert_or_assign({row.project, row.kind, row.id}, std::move(row));
-    return version;
-  };
-  Result<std::uint64_t> result = put();
-  co_await async::yield();
-  co_return result;
+    MemoryDisk::RowKey key{row.project, row.kind, row.id};
+    disk_->rows.insert_or_assign(std::move(key), std::move(row));
+  }
+  if (changes.idempotency)
+    disk_->idempotency.insert_or_assign(changes.idempotency->scope, *changes.idempotency);
+  return receipt_now();
 }
 
 Task<Result<Row>> MemoryJournal::get_row(ProjectId project, std::string kind, std::string id) {

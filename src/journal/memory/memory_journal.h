@@ -50,6 +50,7 @@ class MemoryJournal final : public JournalStore {
                                                                   UnixMillis now) override;
 
   Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) override;
+  Task<Result<Committed>> write_rows(RowChanges changes) override;
   Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) override;
   Task<Result<std::vector<Row>>> list_rows(RowQuery query) override;
   Task<Result<Committed>> delete_row(ProjectId project, std::string kind, std::string id) override;
@@ -59,6 +60,7 @@ class MemoryJournal final : public JournalStore {
 
  private:
   Result<Committed> commit(Append& append);
+  Result<Committed> commit(RowChanges& changes);
   Committed receipt_now(std::uint64_t head = 0) const;
 
   Env& env_;

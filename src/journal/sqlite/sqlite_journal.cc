@@ -136,6 +136,19 @@ Task<Result<std::uint64_t>> SqliteJournal::put_row(Row row, std::uint64_t expect
   co_return co_await sqlite::submit(parts_->writer, project, {}, std::move(work));
 }
 
+Task<Result<Committed>> SqliteJournal::write_rows(RowChanges changes) {
+  CO_TRY_VOID(check(changes));
+  ProjectId project = changes.project;
+  sqlite::WriteOptions options{.may_use_reserve = !changes.deletes.empty()};
+  auto work = [epoch = epoch(), changes = std::move(changes)](
+                  Connection& connection, UnixMillis now, StoreStats&) -> Result<Written> {
+    TRY_VOID(sqlite::write_rows(connection, changes, now));
+    return Written{.epoch = epoch, .time = now};
+  };
+  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
+  co_return receipt(0, 0, written.epoch, written.time);
+}
+
 Task<Result<Committed>> SqliteJournal::delete_row(ProjectId project, std::string kind,
                                                   std::string id) {
   auto work = [epoch = epoch(), project, kind = std::move(kind), id = std::move(id)](

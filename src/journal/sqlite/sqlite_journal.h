@@ -52,6 +52,7 @@ class SqliteJournal final : public JournalStore {
                                                                   UnixMillis now) override;
 
   Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) override;
+  Task<Result<Committed>> write_rows(RowChanges changes) override;
   Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) override;
   Task<Result<std::vector<Row>>> list_rows(RowQuery query) override;
   Task<Result<Committed>> delete_row(ProjectId project, std::string kind, std::string id) override;

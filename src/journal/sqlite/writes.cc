@@ -13,6 +13,35 @@ std::string StoreIdentity::blob_key(const ProjectId& project) const {
   return std::string(as_view(hmac_sha256(secret, "blob key of project " + project.value)));
 }
 
+// ---- answers kept for repeated requests -------------------------------------------------------
+
+namespace {
+
+/// A guard: an answer kept under this key stays.
+Result<void> check_key_is_free(Connection& connection,
+                               const std::optional<IdempotencyRecord>& record, UnixMillis now) {
+  if (!record) return {};
+  const IdempotencyScope& scope = record->scope;
+  Rows kept = connection.query(
+      "SELECT 1 FROM idempotency WHERE project = ? AND principal = ? AND route = ? AND key = ? "
+      "AND expires > ?",
+      scope.project.value, scope.principal, scope.route, scope.key, now);
+  if (kept.next()) return key_in_use(scope);
+  return {};
+}
+
+void keep_answer(Connection& connection, const std::optional<IdempotencyRecord>& record) {
+  if (!record) return;
+  connection.run(
+      "INSERT OR REPLACE INTO idempotency "
+      "(project, principal, route, key, request_hash, status, body, session, expires) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      record->scope.project.value, record->scope.principal, record->scope.route, record->scope.key,
+      record->request_hash, record->status, Bytes{record->body}, record->session, record->expires);
+}
+
+}  // namespace
+
 // ---- append ---------------------------------------------------------------------------------
 
 AppendWork::AppendWork(Append append, const StoreIdentity& identity)
@@ -40,28 +69,16 @@ void AppendWork::prepare(Connection& connection) {
 Result<Written> AppendWork::operator()(Connection& connection, UnixMillis now,
                                        StoreStats& counted) {
   UnixMillis time = append_.time != 0 ? append_.time : now;
-  TRY_VOID(claim_answer(connection, now));
+  TRY_VOID(check_key_is_free(connection, append_.idempotency, now));
   TRY_VOID(move_head(connection, time, counted));
   add_entries(connection, time, counted);
   change_effects(connection);
   change_timers(connection);
   add_outbox(connection);
-  keep_answer(connection);
+  keep_answer(connection, append_.idempotency);
   keep_snapshot(connection);
   ++counted.appends;
   return Written{append_.head + 1, append_.head + append_.entries.size(), identity_.epoch, time};
-}
-
-/// The first guard: an answer kept under this key stays.
-Result<void> AppendWork::claim_answer(Connection& connection, UnixMillis now) {
-  if (!append_.idempotency) return {};
-  const IdempotencyScope& scope = append_.idempotency->scope;
-  Rows kept = connection.query(
-      "SELECT 1 FROM idempotency WHERE project = ? AND principal = ? AND route = ? AND key = ? "
-      "AND expires > ?",
-      scope.project.value, scope.principal, scope.route, scope.key, now);
-  if (kept.next()) return key_in_use(scope);
-  return {};
 }
 
 /// The second guard, head and epoch. Once it has passed nothing else can refuse the append.
@@ -148,17 +165,6 @@ void AppendWork::add_outbox(Connection& connection) {
   for (const OutboxRow& row : append_.outbox)
     connection.run("INSERT INTO outbox (project, session, target, body) VALUES (?, ?, ?, ?)",
                    project.value, session.value, row.target, Bytes{row.body});
-}
-
-void AppendWork::keep_answer(Connection& connection) {
-  if (!append_.idempotency) return;
-  const IdempotencyRecord& record = *append_.idempotency;
-  connection.run(
-      "INSERT OR REPLACE INTO idempotency "
-      "(project, principal, route, key, request_hash, status, body, session, expires) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      record.scope.project.value, record.scope.principal, record.scope.route, record.scope.key,
-      record.request_hash, record.status, Bytes{record.body}, record.session, record.expires);
 }
 
 void AppendWork::keep_snapshot(Connection& connection) {
@@ -264,16 +270,18 @@ std::size_t collect_garbage(Connection& connection, UnixMillis now, std::int64_t
   return static_cast<std::size_t>(dropped);
 }
 
-Result<std::uint64_t> put_row(Connection& connection, const Row& row,
-                              std::uint64_t expected_version, UnixMillis now) {
-  std::uint64_t current = 0;
-  {
-    Rows found =
-        connection.query("SELECT version FROM resource WHERE project = ? AND kind = ? AND id = ?",
-                         row.project.value, row.kind, row.id);
-    if (found.next()) current = found.natural(0);
-  }
-  if (current != expected_version) return wrong_version(row.kind, row.id, current);
+namespace {
+
+/// A row's version; 0 where there is none.
+std::uint64_t version_of(Connection& connection, const ProjectId& project, const std::string& kind,
+                         const std::string& id) {
+  Rows found =
+      connection.query("SELECT version FROM resource WHERE project = ? AND kind = ? AND id = ?",
+                       project.value, kind, id);
+  return found.next() ? found.natural(0) : 0;
+}
+
+void put_checked(Connection& connection, const Row& row, std::uint64_t current, UnixMillis now) {
   if (current == 0)
     connection.run(
         "INSERT INTO resource (project, kind, id, parent, version, created, body) "
@@ -285,7 +293,38 @@ Result<std::uint64_t> put_row(Connection& connection, const Row& row,
         "UPDATE resource SET parent = ?, version = version + 1, body = ? "
         "WHERE project = ? AND kind = ? AND id = ?",
         row.parent, Bytes{row.body}, row.project.value, row.kind, row.id);
+}
+
+}  // namespace
+
+Result<std::uint64_t> put_row(Connection& connection, const Row& row,
+                              std::uint64_t expected_version, UnixMillis now) {
+  std::uint64_t current = version_of(connection, row.project, row.kind, row.id);
+  if (current != expected_version) return wrong_version(row.kind, row.id, current);
+  put_checked(connection, row, current, now);
   return current + 1;
+}
+
+Result<void> write_rows(Connection& connection, const RowChanges& changes, UnixMillis now) {
+  TRY_VOID(check_key_is_free(connection, changes.idempotency, now));
+  for (const RowName& row : changes.deletes)
+    if (version_of(connection, changes.project, row.kind, row.id) == 0)
+      return no_such_row(row.kind, row.id);
+  for (const auto& [row, expected_version] : changes.puts) {
+    std::uint64_t current = version_of(connection, row.project, row.kind, row.id);
+    if (current != expected_version) return wrong_version(row.kind, row.id, current);
+  }
+
+  for (const RowName& row : changes.deletes)
+    connection.run("DELETE FROM resource WHERE project = ? AND kind = ? AND id = ?",
+                   changes.project.value, row.kind, row.id);
+  for (const RowGroup& group : changes.clear)
+    connection.run("DELETE FROM resource WHERE project = ? AND kind = ? AND parent = ?",
+                   changes.project.value, group.kind, group.parent);
+  for (const auto& [row, expected_version] : changes.puts)
+    put_checked(connection, row, expected_version, now);
+  keep_answer(connection, changes.idempotency);
+  return {};
 }
 
 }  // namespace perdure::journal::sqlite

@@ -38,13 +38,11 @@ class AppendWork {
   Result<Written> operator()(Connection& connection, UnixMillis now, StoreStats& counted);
 
  private:
-  Result<void> claim_answer(Connection& connection, UnixMillis now);
   Result<void> move_head(Connection& connection, UnixMillis time, StoreStats& counted);
   void add_entries(Connection& connection, UnixMillis time, StoreStats& counted);
   void change_effects(Connection& connection);
   void change_timers(Connection& connection);
   void add_outbox(Connection& connection);
-  void keep_answer(Connection& connection);
   void keep_snapshot(Connection& connection);
 
   Append append_;
@@ -61,5 +59,6 @@ void end_recovery(Connection& connection, const std::vector<SessionKey>& keys);
 std::size_t collect_garbage(Connection& connection, UnixMillis now, std::int64_t& cursor);
 Result<std::uint64_t> put_row(Connection& connection, const Row& row,
                               std::uint64_t expected_version, UnixMillis now);
+Result<void> write_rows(Connection& connection, const RowChanges& changes, UnixMillis now);
 
 }  // namespace perdure::journal::sqlite
