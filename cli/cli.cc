@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/agent_commands.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "main/app.h"
@@ -35,6 +36,8 @@ struct Choice {
   std::string reason;
   bool with_lifted = false;
   int limit = 20;
+  NewAgent agent;
+  std::optional<int> version;
   std::function<int(const Environment&)> run;
 };
 
@@ -215,6 +218,78 @@ void add_sessions(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_agents(CLI::App& root, Choice& choice) {
+  CLI::App* agents = root.add_subcommand("agents", "Save agents for sessions to use");
+  agents->require_subcommand(1);
+  auto add_limit = [&choice](CLI::App* command) {
+    command->add_option("--limit", choice.limit, "How many [20]")
+        ->type_name("N")
+        ->check(CLI::Range(1, 100));
+  };
+  auto add_id = [&choice](CLI::App* command) {
+    command->add_option("AGENT_ID", choice.id, "The agent's id, as 'perdure agents ls' shows it")
+        ->required();
+  };
+
+  CLI::App* list = agents->add_subcommand("ls", "List the newest saved agents");
+  add_limit(list);
+  add_client_flags(*list, choice);
+  list->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return list_agents(choice.common, environment, choice.limit);
+    };
+  });
+
+  CLI::App* show = agents->add_subcommand("show", "Show a saved agent");
+  add_id(show);
+  show->add_option("--version", choice.version, "An earlier version [the newest]")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  add_client_flags(*show, choice);
+  show->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_agent(choice.common, environment, choice.id, choice.version);
+    };
+  });
+
+  CLI::App* create = agents->add_subcommand("create", "Save an agent and print its id");
+  create
+      ->add_option("--file", choice.agent.file,
+                   "Its JSON, as POST /v1/agents takes it; - is standard input")
+      ->type_name("FILE");
+  create->add_option("--model", choice.agent.model, "The model")->type_name("NAME");
+  create->add_option("--name", choice.agent.name, "A name for you")->type_name("TEXT");
+  create->add_option("--instructions", choice.agent.instructions, "What it is told")
+      ->type_name("TEXT");
+  create->footer("Flags win over the file's members.");
+  add_client_flags(*create, choice);
+  create->callback([&choice] {
+    if (!choice.agent.file && !choice.agent.model) throw CLI::RequiredError("--model or --file");
+    choice.run = [&choice](const Environment& environment) {
+      return create_agent(choice.common, environment, choice.agent);
+    };
+  });
+
+  CLI::App* versions = agents->add_subcommand("versions", "List a saved agent's versions");
+  add_id(versions);
+  add_limit(versions);
+  add_client_flags(*versions, choice);
+  versions->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return list_agent_versions(choice.common, environment, choice.id, choice.limit);
+    };
+  });
+
+  CLI::App* remove = agents->add_subcommand("rm", "Delete a saved agent; its sessions go on");
+  add_id(remove);
+  add_client_flags(*remove, choice);
+  remove->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return remove_agent(choice.common, environment, choice.id);
+    };
+  });
+}
+
 void add_stop(CLI::App& root, Choice& choice) {
   CLI::App* stop =
       root.add_subcommand("stop", "Stop a session, an agent, a workstream or a project at once");
@@ -321,6 +396,7 @@ int run(int argc, char** argv) {
   add_serve(root, choice);
   add_keys(root, choice);
   add_sessions(root, choice);
+  add_agents(root, choice);
   add_stop(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {

@@ -6,20 +6,11 @@
 
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/printing.h"
 #include "main/version.h"
 
 namespace perdure::cli {
 namespace {
-
-int report(const Failure& failure) {
-  fmt::print(stderr, "perdure: {}\n", failure.message);
-  return failure.exit_code;
-}
-
-int print_json(const json::value& value) {
-  fmt::print("{}\n", perdure::serialize(value));
-  return kDone;
-}
 
 /// All pages of a list, each asked for behind the last `id_key` of the one before.
 Outcome<json::array> all_pages(const ApiClient& client, const std::string& path,
@@ -38,15 +29,6 @@ Outcome<json::array> all_pages(const ApiClient& client, const std::string& path,
     if (data.empty() || !get_bool(page->get_object(), "has_more")) return all;
     after = get_string(data.back().get_object(), id_key);
   }
-}
-
-std::string text_of(const json::object& object, std::string_view key) {
-  return std::string(get_string(object, key));
-}
-
-std::string time_of(const json::object& object, std::string_view key) {
-  const std::int64_t seconds = get_int(object, key);
-  return seconds == 0 ? "-" : date_and_time(seconds);
 }
 
 }  // namespace

@@ -12,10 +12,18 @@ if ((${#node_tests[@]} > 0)); then
   source <(scripts/setup.sh --environment)
   (cd tests/e2e && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
 fi
+# The Python SDK in an environment of its own, made anew where other versions are wanted.
+if ! cmp -s tests/e2e/requirements.txt build/python/requirements.txt; then
+  rm -rf build/python
+  python3 -m venv build/python
+  build/python/bin/pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+  cp tests/e2e/requirements.txt build/python/requirements.txt
+fi
 hide_the_user
 for file in "${python_tests[@]}"; do
   counted python3 "$file" || true # counted; the others are wanted too
 done
+counted build/python/bin/python tests/e2e/openai_python.py || true
 if ((${#node_tests[@]} > 0)); then
   counted node --test --test-concurrency=1 --test-reporter=tap "${node_tests[@]}" || true
 fi

@@ -260,6 +260,29 @@ class CliTest(unittest.TestCase):
         self.assertEqual(shown["session"]["id"], session)
         self.run_cli("sessions", "show", "sess_nobody", status=4)
 
+    def test_agents_from_creation_to_deletion(self):
+        self.dev()
+        self.assertIn("no saved agents", self.run_cli("agents", "ls").stdout)
+        agent = self.run_cli("agents", "create", "--model", "m", "--name", "helper").stdout.strip()
+        self.assertRegex(agent, r"^agent_\w{24}$")
+        (self.home / "agent.json").write_text(json.dumps({"model": "m", "instructions": "Be brief."}))
+        other = json.loads(self.run_cli("agents", "create", "--file", str(self.home / "agent.json"),
+                                        "--name", "other", "--json").stdout)
+        self.assertEqual((other["name"], other["instructions"]), ("other", "Be brief."))
+        listed = self.run_cli("agents", "ls").stdout
+        self.assertIn(agent, listed)
+        self.assertIn("other", listed)
+        self.assertIn("Be brief.", self.run_cli("agents", "show", other["id"]).stdout)
+        self.assertIn("version 1", self.run_cli("agents", "show", agent, "--version", "1").stdout)
+        self.assertRegex(self.run_cli("agents", "versions", agent).stdout, r"VERSION.*\n1 .*helper")
+        self.run_cli("agents", "rm", agent)
+        self.assertEqual(self.run_cli("agents", "show", agent, status=4).stdout, "")
+        self.assertNotIn(agent, self.run_cli("agents", "ls").stdout)
+        self.assertIn("--model or --file", self.run_cli("agents", "create", status=2).stderr)
+        self.assertIn("cannot be read",
+                      self.run_cli("agents", "create", "--file", "nowhere.json", status=2).stderr)
+        self.assertIn("model", self.run_cli("agents", "create", "--model", "", status=1).stderr)
+
     def test_a_stop_ends_what_runs_and_survives_a_kill(self):
         script = self.home / "hang.json"
         script.write_text(json.dumps({"steps": [{"text": "I think", "after_chunks": 1, "hang": True}]}))

@@ -68,14 +68,19 @@ class Tenancy:
         status, _, stop = self.call("alpha", "POST", "/api/stops", {
             "scope": "workstream", "id": "heronry", "reason": "heron"})
         assert status == 201, stop
-        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], "heron"]
-        return {"session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"]}
+        status, _, agent = self.call("alpha", "POST", "/v1/agents", {"model": "test", "name": "heron"})
+        assert status == 201, agent
+        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], "heron"]
+        return {"session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"],
+                "agent_id": agent["id"], "version": "1"}
 
     def bodies(self, path, ids):
         if path.endswith("/events"):
             return {"events": [message("I am beta")]}
         if path == "/api/stops":  # stops beta's own, if anything
             return {"scope": "workstream", "id": "launch", "reason": "I am beta"}
+        if re.search(r"/v1/agents(/\{agent_id\})?$", path):
+            return {"model": "test", "name": "beta's own"}
         return {"agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}
 
     def route(self, method, path, ids):
@@ -93,6 +98,8 @@ class Tenancy:
             return
         body = self.bodies(path, ids) if method == "POST" else None
         never = {parameter: ids[parameter][:-4] + "0000" for parameter in parameters}
+        if "version" in never:  # a number that exists, of an agent that does not
+            never["version"] = ids["version"]
         status, text = self.answer(method, path, ids, body)
         if parameters:
             self.check(name, status == 404, f"answered {status} {text}")
@@ -119,6 +126,11 @@ class Tenancy:
         for method, path in routes:
             self.route(method, path, ids)
         self.stops(ids)
+        # Another project's agent makes no session, as if it never was.
+        answers = [self.call("beta", "POST", "/v1/agents/sessions", {
+            "agent_id": agent, "environment": {"type": "none"}, "input": "x"})
+            for agent in (ids["agent_id"], ids["agent_id"][:-4] + "0000")]
+        self.check("a session of a neighbour's agent", [answer[0] for answer in answers] == [404, 404], answers)
         # The same idempotency key is another one in another project.
         status, _, mine = self.call("beta", "POST", "/v1/agents/sessions", {
             "agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}, "shared-key")
@@ -158,7 +170,8 @@ class Tenancy:
 
     def snapshot(self, ids):
         sid = ids["session_id"]
-        return [self.call("alpha", "GET", "/api/stops")[2]] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
+        return [self.call("alpha", "GET", path)[2] for path in
+                ("/api/stops", "/v1/agents", f"/v1/agents/{ids['agent_id']}/versions")] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
                 for part in ("", "/items", "/turns")]
 
 

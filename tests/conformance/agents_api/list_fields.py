@@ -25,6 +25,9 @@ TYPES = [
 ]
 # The request of fields.json, and the types that make it up.
 REQUESTS = {
+    "create agent": "agents:AgentCreateParams",
+    "update agent": "agents:AgentUpdateParams",
+    "list agents": "agents:AgentListParams",
     "create session": "sessions:SessionCreateParamsBase",
     "send events": "events:EventCreateParams",
     "list sessions": "sessions:SessionListParams",
@@ -38,7 +41,10 @@ OPAQUE = {
     "EnvironmentParamOpenAIHosted", "EnvironmentParamSelfHosted", "EnvironmentParamPrewarmed",
     "AgentToolConfigParamToolSearch", "AgentToolConfigParamProgrammaticToolCalling",
     "AgentToolConfigParamMcp", "AgentToolConfigParamWebSearch", "AgentToolConfigParamComputerUse",
-    "AgentToolConfigParamAutomations", "InputContentParamInputImage",
+    "AgentToolConfigParamAutomations", "PersistedAgentToolConfigParamToolSearch",
+    "PersistedAgentToolConfigParamProgrammaticToolCalling", "PersistedAgentToolConfigParamMcp",
+    "PersistedAgentToolConfigParamWebSearch", "PersistedAgentToolConfigParamComputerUse",
+    "PersistedAgentToolConfigParamAutomations", "InputContentParamInputImage",
     "SessionInputParamAgentSessionInputMcpApprovalRequestResult",
     "SessionInputParamAgentSessionInputComputerUseApprovalRequestResult",
 }
