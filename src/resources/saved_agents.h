@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "async/task.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "journal/journal.h"

@@ -101,7 +101,6 @@ TEST_P(Refusals, NameTheParameter) {
 INSTANTIATE_TEST_SUITE_P(
     CreateSession, Refusals,
     ::testing::Values(
-        Refusal{R"(,"agent_id":"agt_1")", "", "agent_id"},
         Refusal{R"(,"vault_ids":["v"])", "", "vault_ids"},
         Refusal{R"(,"review":"auto_review")", "", "review"},
         Refusal{R"(,"spend_control":{"limit":5})", "", "spend_control.limit"},
