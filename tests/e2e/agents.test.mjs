@@ -116,10 +116,13 @@ describe('saved agents', () => {
         Array.from({ length: 10 }, (_, i) => api.create({ model: 'scripted', name: `agent ${i}` })),
       );
       const changed = await api.update(made[0].id, { name: 'changed' });
+      const used = await api.sessions.create({ agent_id: made[0].id, environment: { type: 'none' }, input: 'hello' });
+      assert.equal(used.agent.version, 2);
       await api.delete(made[1].id);
       await own.kill();
       await own.start();
       assert.deepEqual(await api.retrieve(made[0].id), changed);
+      assert.deepEqual((await api.sessions.retrieve(used.id)).agent, used.agent);
       await assert.rejects(api.retrieve(made[1].id), OpenAI.NotFoundError);
       for (const agent of made.slice(2)) assert.deepEqual(await api.retrieve(agent.id), agent);
     } finally {
