@@ -17,18 +17,19 @@ case " $* " in
   *' --list '* | *' --help '* | *' -h '*) exec python3 bench/run.py "$@" ;;
 esac
 
-# Debian's h2o package starts a service when it is installed; its program alone is what we want.
-fetch_h2o() {
-  local directory=build/bench/h2o
-  if command -v h2o >/dev/null || [[ -x $directory/usr/bin/h2o ]]; then return 0; fi
+# Debian's packages of these start a service when they are installed; the program alone is what we want.
+fetch_program() { # package, its program, the row that goes without it
+  local directory=build/bench/$1
+  if command -v "$1" >/dev/null || [[ -x $directory/$2 ]]; then return 0; fi
   rm -rf -- "$directory" && mkdir -p -- "$directory"
-  (cd -- "$directory" && apt-get download -qq h2o && dpkg-deb -x h2o_*.deb . && usr/bin/h2o --version) \
+  (cd -- "$directory" && apt-get download -qq "$1" && dpkg-deb -x "$1"_*.deb . && "$PWD/$2" -v) \
     >"$directory/log" 2>&1 ||
-    { rm -f -- "$directory/usr/bin/h2o"; echo 'bench: no h2o here; the row reads goes without it' >&2; }
+    { rm -f -- "$directory/$2"; echo "bench: no $1 here; the row $3 goes without it" >&2; }
 }
 
 scripts/setup.sh build node
-fetch_h2o
+fetch_program h2o usr/bin/h2o reads
+fetch_program nginx usr/sbin/nginx chunks
 # shellcheck source=/dev/null
 source <(scripts/setup.sh --environment)
 cmake --preset release -DPERDURE_TESTS=OFF >/dev/null

@@ -11,6 +11,8 @@ namespace perdure::bench {
 
 /// A model that answers at once: chat completions over HTTP. Serves until it is ended.
 ///   --pieces N --piece-bytes N   the text it answers with
+///   --stamped N --gap-us N       N pieces instead, each in a write of its own that says when it
+///   left
 ///   --hang                       never answers; counts the calls
 void stub_model(const Arguments& arguments);
 
@@ -21,6 +23,10 @@ void turns(const Arguments& arguments);
 
 /// The same text from the stub model without a server between: --port P --count N --text-bytes N
 void direct(const Arguments& arguments);
+
+/// What a piece of a stamped answer takes from the model to the client: --port P --count N
+/// (answers); with --session through a session of its own, otherwise over chat completions.
+void chunks(const Arguments& arguments);
 
 /// GETs: --port P --paths FILE --clients N --count N; with --stop-at TEXT each on a connection of
 /// its own, which is closed behind the event that holds the text.

@@ -139,6 +139,72 @@ hosts:
         self.log.close()
 
 
+class Nginx:
+    """nginx in one process, passing every port of `upstreams` through unbuffered, each from a port of ours."""
+
+    CONFIG = """daemon off;
+master_process off;
+pid {directory}/nginx.pid;
+error_log stderr crit;
+events {{ }}
+http {{
+  access_log off;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+{servers}
+}}
+"""
+    SERVER = """  upstream up{upstream} {{ server 127.0.0.1:{upstream}; keepalive 8; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://up{upstream};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+"""
+
+    @staticmethod
+    def program():
+        return shutil.which("nginx") or shutil.which(
+            os.path.join(ROOT, "build", "bench", "nginx", "usr", "sbin", "nginx"))
+
+    def __init__(self, directory, upstreams):
+        self.ports = []
+        servers = ""
+        for upstream in upstreams:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.ports.append(free.getsockname()[1])
+            servers += self.SERVER.format(upstream=upstream, port=self.ports[-1])
+        config = os.path.join(directory, "nginx.conf")
+        with open(config, "w", encoding="ascii") as out:
+            out.write(self.CONFIG.format(directory=directory, servers=servers))
+        self.process = subprocess.Popen([self.program(), "-e", "stderr", "-c", config])
+        for _ in range(500):
+            try:
+                socket.create_connection(("127.0.0.1", self.ports[-1])).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("nginx did not start")
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
 class Perdure(Server):
     """The server under test, with a model that stands at `model_port`."""
 

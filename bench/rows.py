@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 
-from measure import H2o, Listener, Perdure, cpu_seconds, resident
+from measure import H2o, Listener, Nginx, Perdure, cpu_seconds, resident
 
 MICRO = 1e6
 TURN_KINDS = (100, 101, 102)  # docs/formats/journal.md: turn created, started, ended
@@ -93,6 +93,51 @@ def latency(bench, measures):
             measures.add("added to the first token", first, "µs")
             measures.add("added to the first token ÷ (commit + 150 µs)", first / (commit + 150), "×", 1)
             measures.add("turn through Perdure, p99", turn["turn_p99_us"], "µs")
+
+
+# ---- streamed chunks ----------------------------------------------------------------------------
+
+def chunks(bench, measures):
+    if not Nginx.program():
+        print("bench: the row chunks needs nginx")
+        return
+    pieces, calls = 200, bench.less(20, 5)
+    with bench.model(stamped=pieces, gap_us=300) as model, bench.model(stamped=1, gap_us=300) as short, \
+            Nginx(bench.directory, [model.port, short.port]) as proxy, \
+            bench.server("chunks", model.port) as server, bench.server("short", short.port) as server_short:
+
+        def pass_through(port, **options):
+            return bench.tool.run("chunks", port=port, count=calls, **options)
+
+        def cost(pids, ports, **options):
+            """Processor time of a piece: of long answers, less that of answers with one piece."""
+            spent = []
+            for pid, port in zip(pids, ports):
+                before = cpu_seconds(pid)
+                done = pass_through(port, **options)
+                spent.append(cpu_seconds(pid) - before)
+                if len(spent) == 1:
+                    times = done
+            return (spent[0] - spent[1]) / (calls * (pieces - 1)) * MICRO, times
+
+        for port in proxy.ports:
+            pass_through(port)
+        for each in (server, server_short):
+            pass_through(each.port, session=True)
+        for _ in range(bench.rounds):
+            direct = pass_through(model.port)
+            theirs, through_nginx = cost([proxy.pid] * 2, proxy.ports)
+            ours, through_us = cost([server.pid, server_short.pid], [server.port, server_short.port], session=True)
+            measures.add("a piece straight from the model, p50", direct["piece_p50_us"], "µs")
+            measures.add("through nginx, p50", through_nginx["piece_p50_us"], "µs")
+            measures.add("through a session, p50", through_us["piece_p50_us"], "µs")
+            measures.add("through a session, p99", through_us["piece_p99_us"], "µs")
+            measures.add("added by a session ÷ added by nginx",
+                         (through_us["piece_p50_us"] - direct["piece_p50_us"])
+                         / (through_nginx["piece_p50_us"] - direct["piece_p50_us"]), "×")
+            measures.add("CPU of a piece, nginx", theirs, "µs")
+            measures.add("CPU of a piece, a session", ours, "µs")
+            measures.add("CPU of a piece, a session ÷ nginx", ours / theirs, "×")
 
 
 # ---- the agent loop -----------------------------------------------------------------------------
@@ -359,6 +404,7 @@ def idle(bench, measures):
 ROWS = {
     "commits": (commits, 0.1, "commits on the critical path of a plain turn and of a tool round, counted"),
     "latency": (latency, 0.3, "latency added to a turn over calling the model directly"),
+    "chunks": (chunks, 1, "latency and CPU that a streamed chunk costs, against nginx passing it through"),
     "loop": (loop, 1, "the agent loop: turns per second and CPU per turn"),
     "growth": (growth, 1, "CPU and journal bytes of a turn in a long session, against a short one"),
     "reads": (reads, 1, "CPU of GET session and of a stream's rejoin, against Node"),

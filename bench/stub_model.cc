@@ -5,8 +5,10 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -68,6 +70,8 @@ class StubModel {
  public:
   explicit StubModel(const Arguments& arguments)
       : hang_(arguments.has("hang")),
+        stamped_(arguments.number("stamped", 0)),
+        gap_(arguments.number("gap-us", 0)),
         text_(text_answer(arguments.number("pieces", 16), arguments.number("piece-bytes", 16))),
         tool_(tool_answer()),
         acceptor_(loop_, {asio::ip::address_v4::loopback(), 0}) {}
@@ -142,8 +146,22 @@ class StubModel {
     const Answer& prepared = wants_tool(request) ? tool_ : text_;
     static constexpr std::string_view kHead =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    if (stamped_ > 0) co_return co_await stream_stamped(socket, std::string(kHead));
     co_await send(socket, std::string(kHead) + chunk_of(prepared.first));
     co_await send(socket, chunk_of(prepared.rest) + "0\r\n\r\n");
+  }
+
+  /// Pieces in writes of their own, a pause between them; each says when it was sent.
+  Task<> stream_stamped(tcp::socket& socket, std::string head) {
+    asio::steady_timer pause(loop_);
+    co_await send(socket, head + chunk_of(delta(R"({"role":"assistant","content":""})", "null")));
+    for (std::int64_t i = 0; i < stamped_; ++i) {
+      pause.expires_after(gap_);
+      co_await pause.async_wait(asio::use_awaitable);
+      co_await send(
+          socket, chunk_of(delta(fmt::format(R"({{"content":"@{}@"}})", monotonic_ns()), "null")));
+    }
+    co_await send(socket, chunk_of(end_of_answer("stop")) + "0\r\n\r\n");
   }
 
   /// The last message is the user's, and says so.
@@ -170,6 +188,8 @@ class StubModel {
   }
 
   bool hang_;
+  std::int64_t stamped_;
+  std::chrono::microseconds gap_;
   Answer text_;
   Answer tool_;
   asio::io_context loop_{1};
