@@ -88,10 +88,8 @@ json::object to_json(const FinishedItem& finished) {
     object["text"] = item.text;
     if (item.refusal) object["refusal"] = true;
   }
-  if (!item.raw.empty()) {
-    object["raw"] = item.raw;
-    object["raw_provider"] = item.raw_provider;
-  }
+  if (!item.raw.empty()) object["raw"] = item.raw;
+  if (!item.raw_provider.empty()) object["raw_provider"] = item.raw_provider;
   if (finished.streamed) {
     json::array chunks;
     for (std::uint32_t length : finished.chunks) chunks.emplace_back(length);

@@ -41,8 +41,8 @@ std::string tool_message(const FunctionOutput& output) {
 /// call, because servers refuse an assistant message whose calls are not answered right after it.
 class Messages {
  public:
-  explicit Messages(const std::vector<ContextItem>& context)
-      : context_(context), sent_(context.size(), false) {}
+  Messages(const std::vector<ContextItem>& context, std::string_view reasoning_member)
+      : context_(context), reasoning_member_(reasoning_member), sent_(context.size(), false) {}
 
   std::string build(const std::string& instructions) {
     if (!instructions.empty())
@@ -64,7 +64,7 @@ class Messages {
  private:
   /// The run of output items that begins at `at` as one message; gives the place after it.
   std::size_t assistant_message(std::size_t at) {
-    std::string text;
+    std::string text, reasoning;
     ArrayText calls;
     std::vector<std::string_view> call_ids;
     for (; at < context_.size(); ++at) {
@@ -76,6 +76,8 @@ class Messages {
       } else if (item->type == OutputType::kFunctionCall) {
         calls.add_raw(function_call(*item));
         call_ids.push_back(item->call_id);
+      } else if (item->raw_provider == kOpenAiChat) {
+        reasoning += item->text;
       }
     }
     if (text.empty() && calls.empty()) return at;
@@ -85,6 +87,7 @@ class Messages {
       message.add_raw("content", "null");
     else
       message.add("content", text);  // a refusal too: llama-server demands the member
+    if (!reasoning.empty() && !reasoning_member_.empty()) message.add(reasoning_member_, reasoning);
     if (!calls.empty()) message.add_raw("tool_calls", calls.text());
     messages_.add_raw(message.text());
     for (std::string_view id : call_ids) answer(id, at);
@@ -113,6 +116,7 @@ class Messages {
   }
 
   const std::vector<ContextItem>& context_;
+  std::string_view reasoning_member_;
   std::vector<bool> sent_;
   ArrayText messages_;
 };
@@ -151,12 +155,13 @@ void add_tools(ObjectText& body, const ModelRequest& request, ChatDialect dialec
 
 }  // namespace
 
-Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect dialect) {
+Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect dialect,
+                                      std::string_view reasoning_member) {
   TRY_VOID(check_request(request));
   bool openai = dialect == ChatDialect::kOpenAi;
   ObjectText body;
   body.add("model", request.model);
-  body.add_raw("messages", Messages(request.context).build(request.instructions));
+  body.add_raw("messages", Messages(request.context, reasoning_member).build(request.instructions));
   add_tools(body, request, dialect);
   if (!request.text_format.empty()) {
     std::string format = ObjectText()

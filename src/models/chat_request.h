@@ -13,20 +13,30 @@
 //  - a forced function: OpenAI gets the tool_choice that names it. To the others that tool alone is
 //    offered, with tool_choice "required" and no parallel calls, because llama-server silently
 //    takes the object form for "auto".
-// Reasoning items are not sent: there is no member for them that more than one server accepts.
+// Reasoning goes back only under the member that the operator names (DeepSeek and Kimi want
+// "reasoning_content" while tools are called, gpt-oss under vLLM takes "reasoning"): no name is
+// right everywhere, and some servers refuse the wrong one. Only reasoning that came over this
+// protocol does.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "models/provider.h"
 
 namespace perdure::models {
 
+/// OutputItem::raw_provider of items of this protocol, and the kind of its provider.
+inline constexpr std::string_view kOpenAiChat = "openai-chat";
+
 enum class ChatDialect { kOpenAi, kCompatible };
 
 /// kInvalidArgument where the request cannot be said: a forced function that is not among the
 /// tools, or a schema that is not JSON.
-Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect dialect);
+/// `reasoning_member`: of an assistant message, under which its reasoning goes back; empty: it does
+/// not.
+Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect dialect,
+                                      std::string_view reasoning_member = {});
 
 }  // namespace perdure::models

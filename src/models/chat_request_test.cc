@@ -66,6 +66,46 @@ TEST(ChatRequest, KeepsTextAndCallsOfOneAnswerInOneMessage) {
             R"({"role":"assistant","content":"Done."}])");
 }
 
+TEST(ChatRequest, ShowsImages) {
+  ModelRequest request;
+  request.context = {UserMessage{{"see", ContentPart::image("data:image/png;base64,AA=="),
+                                  ContentPart::image("https://h/i")}}};
+  EXPECT_EQ(member(body(request), "messages"),
+            R"([{"role":"user","content":[{"type":"text","text":"see"},)"
+            R"({"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},)"
+            R"({"type":"image_url","image_url":{"url":"https://h/i"}}]}])");
+  request.context = {UserMessage{{ContentPart::image("https://h/i")}}};
+  EXPECT_EQ(
+      member(body(request), "messages"),
+      R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}])");
+}
+
+TEST(ChatRequest, GivesReasoningBackWhereTheServerWantsIt) {
+  auto reasoning = [](std::string text, std::string_view provider) {
+    return OutputItem{.type = OutputType::kReasoning,
+                      .text = std::move(text),
+                      .raw_provider = std::string(provider)};
+  };
+  ModelRequest request;
+  request.context = {user("go"), reasoning("Hm. ", kOpenAiChat), reasoning("A summary.", "other"),
+                     call("c1", "a", "{}"), FunctionOutput{"c1", "r1"}};
+  auto text = chat_request_body(request, ChatDialect::kCompatible, "reasoning_content");
+  ASSERT_TRUE(text);
+  EXPECT_EQ(member(*text, "messages"),
+            R"([{"role":"user","content":"go"},{"role":"assistant","content":null,)"
+            R"("reasoning_content":"Hm. ","tool_calls":[{"id":"c1","type":"function",)"
+            R"("function":{"name":"a","arguments":"{}"}}]},)"
+            R"({"role":"tool","tool_call_id":"c1","content":"r1"}])");
+  EXPECT_EQ(body(request).find("Hm."), std::string::npos);
+}
+
+TEST(ChatRequest, AsksForAServiceTier) {
+  ModelRequest request;
+  EXPECT_EQ(member(body(request), "service_tier"), "absent");
+  request.service_tier = "flex";
+  EXPECT_EQ(member(body(request), "service_tier"), R"("flex")");
+}
+
 TEST(ChatRequest, BringsResultsToTheirCallsPastSteeringInput) {
   ModelRequest request;
   request.context = {call("c1", "a", "{}"), call("c2", "b", "{}"), user("hurry"),

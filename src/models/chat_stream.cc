@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "models/chat_request.h"
 #include "models/limits.h"
 
 namespace perdure::models {
@@ -151,6 +152,7 @@ ChatStream::Step ChatStream::on_reasoning(std::string_view text) {
   if (!reasoning_) {
     TRY(place, new_item(OutputType::kReasoning));
     reasoning_ = place;
+    output_.items[place].raw_provider = kOpenAiChat;
   }
   output_.items[*reasoning_].text += reasoning_utf8_.push(text);
   return {};

@@ -22,6 +22,8 @@ struct EndpointSettings {
   std::string base_url;  ///< OpenAI's protocols: ends in /v1; Bedrock: without a path
   std::string api_key;   ///< empty: none is sent
   http::ClientTimeouts timeouts;
+  /// Chat Completions: where an assistant message takes its reasoning back; empty: nowhere.
+  std::string reasoning_member;
 };
 
 /// Whether the host is of openai.com or openai.azure.com.

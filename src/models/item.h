@@ -44,7 +44,8 @@ struct OutputItem {
   std::string name;
   std::string arguments;     ///< the JSON text exactly as the model wrote it
   std::string raw;           ///< the provider's own item as received, or empty
-  std::string raw_provider;  ///< the kind of provider `raw` may be sent to: "openai-responses" …
+  /// The kind of provider that `raw`, or the text of reasoning, may be sent to: "openai-responses" …
+  std::string raw_provider;
 };
 
 /// One part of a user's message: text, or an image.

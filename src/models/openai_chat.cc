@@ -32,7 +32,7 @@ class OpenAiChat final : public Provider {
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,
                                                           async::CancelToken cancel) override {
-    auto body = chat_request_body(request, dialect_);
+    auto body = chat_request_body(request, dialect_, settings_.reasoning_member);
     if (!body) co_return std::unexpected(failures_.invalid(body.error().message));
     http::ClientRequest call;
     call.url = join_url(settings_.base_url, "chat/completions");

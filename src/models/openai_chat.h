@@ -7,12 +7,11 @@
 
 #include "base/env.h"
 #include "http/client.h"
+#include "models/chat_request.h"
 #include "models/endpoint.h"
 #include "models/provider.h"
 
 namespace perdure::models {
-
-inline constexpr std::string_view kOpenAiChat = "openai-chat";
 
 /// `client` and `env` outlive the provider.
 std::unique_ptr<Provider> make_openai_chat(EndpointSettings settings, http::Client& client,

@@ -98,6 +98,14 @@ TEST(ResponsesRequest, StoresNothingUpstream) {
   EXPECT_EQ(member(text, "previous_response_id"), "absent");
 }
 
+TEST(ResponsesRequest, ShowsImages) {
+  ModelRequest request;
+  request.context = {UserMessage{{"see", ContentPart::image("data:image/png;base64,AA==")}}};
+  EXPECT_EQ(member(body(request), "input"),
+            R"([{"type":"message","role":"user","content":[{"type":"input_text","text":"see"},)"
+            R"({"type":"input_image","image_url":"data:image/png;base64,AA=="}]}])");
+}
+
 TEST(ResponsesRequest, SaysEveryOption) {
   ModelRequest request;
   request.model = "gpt-x";
@@ -111,7 +119,9 @@ TEST(ResponsesRequest, SaysEveryOption) {
   request.verbosity = "high";
   request.max_output_tokens = 77;
   request.cache_key = "sess_1";
+  request.service_tier = "priority";
   std::string text = body(request);
+  EXPECT_EQ(member(text, "service_tier"), R"("priority")");
   EXPECT_EQ(member(text, "model"), R"("gpt-x")");
   EXPECT_EQ(member(text, "instructions"), R"("Be kind.")");
   EXPECT_EQ(member(text, "tools"),

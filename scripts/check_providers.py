@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The table of what each kind of provider can do, and the test that shows it.
+
+    check_providers.py TESTS       every cell of tests/conformance/providers/table.json names tests that the
+                                   program TESTS (models_test) has; says what is missing
+    check_providers.py --write     renews the table in docs/protocols/providers.md
+    check_providers.py --check     says whether that table is the current one
+
+A cell is a list of tests, or a sentence for what the protocol has no words for. That the tests pass is the
+unit tests' business; this sees that none of them is lost.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TABLE = os.path.join(ROOT, "tests", "conformance", "providers", "table.json")
+DOCUMENT = os.path.join(ROOT, "docs", "protocols", "providers.md")
+BEGIN, END = "<!-- table: scripts/check_providers.py --write -->", "<!-- end of the table -->"
+
+
+def read_table():
+    with open(TABLE, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def tests_of(program):
+    listing = subprocess.run([program, "--gtest_list_tests"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    suite, names = "", set()
+    for line in listing.splitlines():
+        if not line.startswith(" "):
+            suite = line.split()[0]
+        elif suite.endswith("."):
+            names.add(suite + line.split()[0])
+    return names
+
+
+def check_tests(program):
+    table, known, passed, failed = read_table(), tests_of(program), 0, 0
+    for row in table["rows"]:
+        for kind in table["kinds"]:
+            cell = row["cells"].get(kind)
+            lost = [name for name in cell if name not in known] if isinstance(cell, list) else []
+            if cell and not lost:
+                passed += 1
+                continue
+            failed += 1
+            print(f"FAILED {row['feature']}, {kind}: " + (f"no test {', '.join(lost)}" if lost else "the cell is empty"))
+    print(f"{passed} passed, {failed} failed")
+    return failed == 0
+
+
+def document(table):
+    lines = ["| | " + " | ".join(f"`{kind}`" for kind in table["kinds"]) + " |",
+             "|---|" + "---|" * len(table["kinds"])]
+    notes = []
+    for row in table["rows"]:
+        cells = []
+        for kind in table["kinds"]:
+            cell = row["cells"][kind]
+            if isinstance(cell, list):
+                cells.append("yes")
+            else:
+                if cell not in notes:
+                    notes.append(cell)
+                cells.append(f"no ({notes.index(cell) + 1})")
+        lines.append(f"| {row['feature']} | " + " | ".join(cells) + " |")
+    lines += [""] + [f"{number}. {note}" for number, note in enumerate(notes, 1)]
+    return "\n".join(lines)
+
+
+def halves():
+    with open(DOCUMENT, encoding="utf-8") as file:
+        head, begin, rest = file.read().partition(BEGIN)
+    old, end, tail = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{DOCUMENT}: there is no place for the table")
+    return head, old, tail
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    if not sys.argv[1].startswith("--"):
+        sys.exit(0 if check_tests(sys.argv[1]) else 1)
+    head, old, tail = halves()
+    new = f"\n\n{document(read_table())}\n\n"
+    if sys.argv[1] == "--check":
+        sys.exit(None if old == new else f"{DOCUMENT} is old: scripts/check_providers.py --write")
+    with open(DOCUMENT, "w", encoding="utf-8") as file:
+        file.write(f"{head}{BEGIN}{new}{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
