@@ -573,8 +573,9 @@ TEST_P(EngineFaultTest, OnlyTheSessionThatWasTakenUpIsBlamedForACrash) {
   for (int crash = 0; crash < 3; ++crash) {
     world.start(/*recover=*/false);
     world.faults.hold_loads = true;
+    std::size_t loads = world.faults.loads;
     auto recovery = world.begin(World::ended(world.engine->recover()));
-    world.pause(30);
+    world.until([&] { return world.faults.loads > loads; });  // counted, and being read
     world.faults.lose_end_of_recovery = true;
     auto drained = world.begin(World::ended(world.engine->drain()));
     world.faults.hold_loads = false;
