@@ -6,7 +6,7 @@
     check_providers.py --write     renews the table in docs/protocols/providers.md
     check_providers.py --check     says whether that table is the current one
 
-A cell is a list of tests, or a sentence for what the protocol has no words for. That the tests pass is the
+A cell is a list of tests, or a sentence: for what the protocol has no words, or why it cannot happen there. That the tests pass is the
 unit tests' business; this sees that none of them is lost.
 """
 
@@ -19,6 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "tests", "conformance", "providers", "table.json")
 DOCUMENT = os.path.join(ROOT, "docs", "protocols", "providers.md")
 BEGIN, END = "<!-- table: scripts/check_providers.py --write -->", "<!-- end of the table -->"
+
+CANNOT = "Cannot happen: "  # begins the sentence of a cell whose protocol has no place for the fault
 
 
 def read_table():
@@ -65,7 +67,7 @@ def document(table):
             else:
                 if cell not in notes:
                     notes.append(cell)
-                cells.append(f"no ({notes.index(cell) + 1})")
+                cells.append(f"{'–' if cell.startswith(CANNOT) else 'no'} ({notes.index(cell) + 1})")
         lines.append(f"| {row['feature']} | " + " | ".join(cells) + " |")
     lines += [""] + [f"{number}. {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines)
