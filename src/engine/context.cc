@@ -34,7 +34,8 @@ async::Task<Result<void>> Context::read_on(journal::JournalStore& journal, Sessi
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
   query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
-                 journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied};
+                 journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied,
+                 journal::kToolListEnded};
   CO_TRY(entries, co_await journal.read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -67,17 +68,25 @@ Result<void> Context::add(const journal::Entry& entry) {
       items_.push_back(FunctionOutput{body.call_id, std::move(body.output), body.success});
       return {};
     }
+    case journal::kToolListEnded: {
+      TRY(body, decode<ToolListEndedBody>(entry.body));
+      if (!body.error) lists_[body.server] = std::move(body.tools);
+      return {};
+    }
     default:
       return {};
   }
 }
 
-models::ModelRequest Context::request(const SessionState& state) const {
+models::ModelRequest Context::request(const SessionState& state,
+                                      const OfferedTools& offered) const {
   const AgentConfig& agent = *state.agent;
   models::ModelRequest request;
   request.instructions = agent.instructions.value_or("");
   for (const FunctionConfig& function : agent.functions)
     request.tools.push_back({function.name, function.description, function.parameters});
+  for (const OfferedTool& tool : offered)
+    request.tools.push_back({tool.name, tool.description, tool.parameters});
   request.reasoning_effort = agent.reasoning_effort.value_or("");
   request.reasoning_summary = agent.reasoning_summary.value_or("");
   request.text_format = agent.text_schema.value_or("");

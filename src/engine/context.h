@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/session_state.h"
+#include "engine/tool_names.h"
 #include "models/provider.h"
 
 namespace perdure::engine {
@@ -19,6 +20,7 @@ class Context {
   std::uint64_t through() const { return through_; }
   void clear() {
     items_.clear();
+    lists_.clear();
     through_ = 0;
   }
   /// Reads some more entries behind `through`, none behind `head`. For one caller at a time.
@@ -27,12 +29,15 @@ class Context {
   /// The entry must be the next one that may hold an item.
   Result<void> add(const journal::Entry& entry);
 
+  /// The tools of the agent's servers, as far as they are known, under the names for the model.
+  OfferedTools offered(const AgentConfig& agent) const { return name_tools(agent, lists_); }
   /// A complete request: instructions, tools and every item. A function call that never got its
   /// result (its turn was cancelled) is followed by one that says so, as providers demand.
-  models::ModelRequest request(const SessionState& state) const;
+  models::ModelRequest request(const SessionState& state, const OfferedTools& offered) const;
 
  private:
   std::vector<models::ContextItem> items_;
+  ToolLists lists_;  ///< the newest of each server
   std::uint64_t through_ = 0;
 };
 

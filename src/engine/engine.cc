@@ -13,6 +13,7 @@
 #include "engine/session_actor.h"
 #include "engine/subscription.h"
 #include "models/catalog.h"
+#include "tools/server_tools.h"
 
 namespace perdure::engine {
 namespace {
@@ -60,6 +61,10 @@ class EngineImpl final : public Engine {
   Result<models::Capabilities> capabilities(std::string_view model) const override {
     TRY(resolved, core_.parts.models.resolve(model));
     return resolved.provider->capabilities();
+  }
+  Result<void> admit_tool_server(std::string_view url) const override {
+    if (core_.parts.server_tools) return core_.parts.server_tools->admit(url);
+    return fail(ErrorCode::kInvalidArgument, "This server uses no tools of other servers.");
   }
   Task<Result<Created>> create_session(CreateSession command) override;
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,

@@ -34,7 +34,8 @@ class Policy;
 }
 namespace perdure::tools {
 class Registry;
-}
+class ServerTools;
+}  // namespace perdure::tools
 
 namespace perdure::engine {
 
@@ -153,6 +154,9 @@ class Engine {
   /// What the provider that answers for a model can be asked for; kNotFound where none does.
   virtual Result<models::Capabilities> capabilities(std::string_view model) const = 0;
 
+  /// Whether the tools of a server at this URL may be used; else kInvalidArgument with a sentence.
+  virtual Result<void> admit_tool_server(std::string_view url) const = 0;
+
   /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;
   /// All of the batch or nothing. A message starts a turn, or joins the running one at its next
@@ -206,6 +210,7 @@ struct EngineParts {
   policy::Policy& policy;
   tools::Registry& tools;
   policy::Stops& stops;  ///< loaded; `policy` asks them too
+  tools::ServerTools* server_tools = nullptr;  ///< none: no agent may name a server
 };
 
 std::unique_ptr<Engine> make_engine(EngineParts parts, Settings settings);

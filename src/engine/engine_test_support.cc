@@ -47,6 +47,27 @@ async::Task<tools::ToolResult> CountingTool::run(tools::ToolCall call, async::Ca
                               outside_.tool_output};
 }
 
+async::Task<Result<std::vector<tools::ServerTool>>> FakeServers::list(SessionKey,
+                                                                      tools::ToolServer server,
+                                                                      async::CancelToken cancel) {
+  ++outside_.lists[server.label];
+  while (outside_.lists_hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  auto found = outside_.listed.find(server.label);
+  if (found == outside_.listed.end() || cancel.cancelled())
+    co_return fail(ErrorCode::kUpstream, "The server is away.");
+  co_return found->second;
+}
+
+async::Task<tools::ToolResult> FakeServers::call(tools::ToolServer server, std::string tool,
+                                                 tools::ToolCall call, async::CancelToken cancel) {
+  ++outside_.tool_runs[call.idempotency_key];
+  outside_.server_calls.push_back(server.label + '/' + tool + ' ' + call.arguments);
+  while (outside_.tools_hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  if (outside_.tools_throw) throw std::runtime_error("the server is broken");
+  if (outside_.server_result) co_return *outside_.server_result;
+  co_return tools::ToolResult{.success = !cancel.cancelled(), .output = outside_.tool_output};
+}
+
 World::World(Variant variant, Settings settings) : variant_(variant), settings_(settings) {
   settings_.rebuild_after_append = variant == Variant::kRebuild;
   settings_.store_again_ms = 10;
@@ -91,7 +112,7 @@ void World::open() {
 }
 
 EngineParts World::parts_over(journal::JournalStore& store) {
-  return {env, io.get_executor(), store, *catalog_, *stopped_policy_, *tools_, *stops};
+  return {env, io.get_executor(), store, *catalog_, *stopped_policy_, *tools_, *stops, &servers_};
 }
 
 void World::until(std::function<bool()> condition) {
@@ -136,6 +157,7 @@ void World::stop() {
   journal.reset();
   pool_.reset();
   outside.tools_hang = false;
+  outside.lists_hang = false;
 }
 
 void World::start(bool recover) {

@@ -24,6 +24,7 @@
 #include "models/catalog.h"
 #include "policy/policy.h"
 #include "tools/registry.h"
+#include "tools/server_tools.h"
 
 namespace perdure::engine {
 
@@ -60,6 +61,12 @@ struct Outside {
   bool tools_throw = false;
   bool tools_ignore_cancel = false;  ///< they do their work and say so
   std::string tool_output = "counted";
+  // Servers outside.
+  std::map<std::string, std::vector<tools::ServerTool>> listed;  ///< by label; others fail
+  std::map<std::string, int> lists;                              ///< asked, by label
+  bool lists_hang = false;
+  std::vector<std::string> server_calls;  ///< "label/tool arguments"
+  std::optional<tools::ToolResult> server_result;
 };
 
 class FakeProvider final : public models::Provider {
@@ -96,6 +103,21 @@ class CountingTool final : public tools::Tool {
   Outside& outside_;
   std::string name_;
   tools::RepeatClass class_;
+};
+
+/// Servers outside, whose calls count like those of our own tools.
+class FakeServers final : public tools::ServerTools {
+ public:
+  explicit FakeServers(Outside& outside) : outside_(outside) {}
+  Result<void> admit(std::string_view) const override { return {}; }
+  async::Task<Result<std::vector<tools::ServerTool>>> list(SessionKey session,
+                                                           tools::ToolServer server,
+                                                           async::CancelToken cancel) override;
+  async::Task<tools::ToolResult> call(tools::ToolServer server, std::string tool,
+                                      tools::ToolCall call, async::CancelToken cancel) override;
+
+ private:
+  Outside& outside_;
 };
 
 /// A policy that denies one name.
@@ -206,6 +228,7 @@ class World {
   std::unique_ptr<models::Catalog> catalog_;
   std::unique_ptr<tools::Registry> tools_;
   std::unique_ptr<policy::StoppedPolicy> stopped_policy_;
+  FakeServers servers_{outside};
 };
 
 /// The fixture of every test of the engine: one World per variant.

@@ -84,6 +84,7 @@ json::object to_json(const FinishedItem& finished) {
     object["name"] = item.name;
     object["arguments"] = item.arguments;
     if (finished.client) object["client"] = true;
+    if (finished.mcp) object["mcp"] = to_json(*finished.mcp);
   } else {
     object["text"] = item.text;
     if (item.refusal) object["refusal"] = true;
@@ -110,10 +111,58 @@ FinishedItem item_from_json(const json::object& object) {
   item.raw = text_of(object, "raw");
   item.raw_provider = text_of(object, "raw_provider");
   finished.client = get_bool(object, "client");
+  finished.mcp = mcp_call_from_json(object);
   finished.streamed = find(object, "chunks") != nullptr;
   for (const json::value& length : get_array(object, "chunks"))
     finished.chunks.push_back(length.to_number<std::uint32_t>());
   return finished;
+}
+
+json::array to_json(const std::vector<McpServerConfig>& servers) {
+  json::array array;
+  for (const McpServerConfig& server : servers) {
+    json::value allowed;
+    if (server.allowed_tools) {
+      json::array& names = allowed.emplace_array();
+      for (const std::string& name : *server.allowed_tools) names.emplace_back(name);
+    }
+    array.push_back(json::object{{"label", server.label},
+                                 {"url", server.url},
+                                 {"allowed_tools", std::move(allowed)},
+                                 {"required", server.required},
+                                 {"position", server.position}});
+  }
+  return array;
+}
+
+McpServerConfig mcp_server_from_json(const json::object& object) {
+  McpServerConfig server;
+  server.label = text_of(object, "label");
+  server.url = text_of(object, "url");
+  if (const json::value* allowed = find(object, "allowed_tools"); allowed && allowed->is_array()) {
+    server.allowed_tools.emplace();
+    for (const json::value& name : allowed->get_array())
+      server.allowed_tools->emplace_back(as_view(name.as_string()));
+  }
+  server.required = get_bool(object, "required");
+  server.position = static_cast<std::size_t>(get_int(object, "position"));
+  return server;
+}
+
+json::array to_json(const std::vector<tools::ServerTool>& listed) {
+  json::array array;
+  for (const tools::ServerTool& tool : listed)
+    array.push_back(json::object{{"name", tool.name},
+                                 {"description", tool.description},
+                                 {"parameters", tool.parameters},
+                                 {"class", tools::to_string(tool.repeat_class)}});
+  return array;
+}
+
+tools::ServerTool server_tool_from_json(const json::object& object) {
+  return {
+      text_of(object, "name"), text_of(object, "description"), text_of(object, "parameters"),
+      tools::parse_repeat_class(get_string(object, "class")).value_or(tools::RepeatClass::kOpaque)};
 }
 
 std::string finish_body(json::object members) {
@@ -167,6 +216,16 @@ models::TokenUsage usage_from_json(const json::object& object) {
           .cache_write_tokens = get_int(object, "cache_write")};
 }
 
+json::object to_json(const McpCall& call) {
+  return {{"server", call.server}, {"tool", call.tool}, {"class", call.repeat_class}};
+}
+
+std::optional<McpCall> mcp_call_from_json(const json::object& object) {
+  if (!find(object, "mcp")) return std::nullopt;
+  const json::object& call = get_object(object, "mcp");
+  return McpCall{text_of(call, "server"), text_of(call, "tool"), text_of(call, "class")};
+}
+
 json::object to_json(const AgentConfig& agent) {
   json::array functions;
   for (const FunctionConfig& function : agent.functions)
@@ -179,6 +238,7 @@ json::object to_json(const AgentConfig& agent) {
           {"model", agent.model},
           {"instructions", optional_text(agent.instructions)},
           {"functions", std::move(functions)},
+          {"mcp_servers", to_json(agent.mcp_servers)},
           {"reasoning_effort", optional_text(agent.reasoning_effort)},
           {"reasoning_summary", optional_text(agent.reasoning_summary)},
           {"text_schema", optional_text(agent.text_schema)},
@@ -199,6 +259,8 @@ AgentConfig agent_from_json(const json::object& object) {
     agent.functions.push_back({text_of(function, "name"), text_of(function, "description"),
                                text_of(function, "parameters")});
   }
+  for (const json::value& server : get_array(object, "mcp_servers"))
+    agent.mcp_servers.push_back(mcp_server_from_json(server.as_object()));
   agent.reasoning_effort = optional_text(object, "reasoning_effort");
   agent.reasoning_summary = optional_text(object, "reasoning_summary");
   agent.text_schema = optional_text(object, "text_schema");
@@ -273,16 +335,16 @@ std::string encode(const FunctionOutputBody& body) {
   if (body.output) members["output"] = *body.output;
   if (body.error) members["error"] = *body.error;
   if (body.by_engine) members["by_engine"] = true;
+  if (body.mcp) members["mcp"] = true;
   return finish_body(std::move(members));
 }
 
 std::string encode(const EffectStartedBody& body) {
-  return finish_body({{"turn", body.turn},
-                      {"call_id", body.call_id},
-                      {"tool", body.tool},
-                      {"class", body.repeat_class},
-                      {"key", body.key},
-                      {"decision", to_json(body.decision)}});
+  json::object members{{"turn", body.turn}, {"call_id", body.call_id},
+                       {"tool", body.tool}, {"class", body.repeat_class},
+                       {"key", body.key},   {"decision", to_json(body.decision)}};
+  if (!body.server.empty()) members["server"] = body.server;
+  return finish_body(std::move(members));
 }
 
 std::string encode(const EffectEndedBody& body) {
@@ -290,6 +352,26 @@ std::string encode(const EffectEndedBody& body) {
                        {"call_id", body.call_id},
                        {"success", body.success},
                        {"output", body.output}};
+  if (body.decision) members["decision"] = to_json(*body.decision);
+  if (body.mcp) members["mcp"] = true;
+  if (body.tools_changed) members["tools_changed"] = true;
+  return finish_body(std::move(members));
+}
+
+std::string encode(const ToolListStartedBody& body) {
+  return finish_body({{"turn", body.turn},
+                      {"server", body.server},
+                      {"key", body.key},
+                      {"decision", to_json(body.decision)}});
+}
+
+std::string encode(const ToolListEndedBody& body) {
+  json::object members{{"turn", body.turn}, {"server", body.server}};
+  if (body.list != 0) members["list"] = body.list;
+  if (body.error)
+    members["error"] = *body.error;
+  else
+    members["tools"] = to_json(body.tools);
   if (body.decision) members["decision"] = to_json(*body.decision);
   return finish_body(std::move(members));
 }
@@ -378,12 +460,14 @@ void read(const json::object& o, FunctionOutputBody& body) {
   body.output = optional_text(o, "output");
   body.error = optional_text(o, "error");
   body.by_engine = get_bool(o, "by_engine");
+  body.mcp = get_bool(o, "mcp");
 }
 
 void read(const json::object& o, EffectStartedBody& body) {
   body.turn = seq_of(o, "turn");
   body.call_id = text_of(o, "call_id");
   body.tool = text_of(o, "tool");
+  body.server = text_of(o, "server");
   body.repeat_class = text_of(o, "class");
   body.key = text_of(o, "key");
   body.decision = decision_from_json(get_object(o, "decision"));
@@ -394,6 +478,25 @@ void read(const json::object& o, EffectEndedBody& body) {
   body.call_id = text_of(o, "call_id");
   body.success = get_bool(o, "success");
   body.output = text_of(o, "output");
+  if (find(o, "decision")) body.decision = decision_from_json(get_object(o, "decision"));
+  body.mcp = get_bool(o, "mcp");
+  body.tools_changed = get_bool(o, "tools_changed");
+}
+
+void read(const json::object& o, ToolListStartedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.server = text_of(o, "server");
+  body.key = text_of(o, "key");
+  body.decision = decision_from_json(get_object(o, "decision"));
+}
+
+void read(const json::object& o, ToolListEndedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.list = seq_of(o, "list");
+  body.server = text_of(o, "server");
+  for (const json::value& tool : get_array(o, "tools"))
+    body.tools.push_back(server_tool_from_json(tool.as_object()));
+  body.error = optional_text(o, "error");
   if (find(o, "decision")) body.decision = decision_from_json(get_object(o, "decision"));
 }
 
@@ -444,6 +547,8 @@ template Result<ModelCallAbandonedBody> decode(std::string_view);
 template Result<FunctionOutputBody> decode(std::string_view);
 template Result<EffectStartedBody> decode(std::string_view);
 template Result<EffectEndedBody> decode(std::string_view);
+template Result<ToolListStartedBody> decode(std::string_view);
+template Result<ToolListEndedBody> decode(std::string_view);
 template Result<TurnCreatedBody> decode(std::string_view);
 template Result<TurnStartedBody> decode(std::string_view);
 template Result<TurnEndedBody> decode(std::string_view);

@@ -16,6 +16,7 @@
 #include "engine/session_view.h"
 #include "journal/entry.h"
 #include "models/item.h"
+#include "tools/server_tools.h"
 
 namespace perdure::engine {
 
@@ -57,8 +58,16 @@ struct ModelCallStartedBody {
   DecisionRecord decision;
 };
 
+/// A call of a tool of a server outside: what the name that the model used stands for.
+struct McpCall {
+  std::string server;  ///< its label
+  std::string tool;    ///< as the server names it
+  std::string repeat_class;
+};
+
 struct FinishedItem {
   models::OutputItem item;
+  std::optional<McpCall> mcp;         ///< a function call that goes to such a tool
   bool client = false;                ///< a function call that the client is asked to run
   bool streamed = false;              ///< deltas were shown while the call ran
   std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
@@ -95,12 +104,14 @@ struct FunctionOutputBody {
   std::optional<std::string> output;  ///< JSON text
   std::optional<std::string> error;
   bool by_engine = false;  ///< the call was refused before anybody ran it
+  bool mcp = false;        ///< … and was one of a server's tool
 };
 
 struct EffectStartedBody {
   std::uint64_t turn = 0;
   std::string call_id;
   std::string tool;
+  std::string server;  ///< the label of the MCP server whose tool it is, else empty
   std::string repeat_class;
   std::string key;
   DecisionRecord decision;
@@ -112,6 +123,24 @@ struct EffectEndedBody {
   std::string call_id;
   bool success = false;
   std::string output;                      ///< text for the model
+  std::optional<DecisionRecord> decision;  ///< of a denial
+  bool mcp = false;                        ///< of a call of a server's tool
+  bool tools_changed = false;              ///< that server said that its tools have changed
+};
+
+struct ToolListStartedBody {
+  std::uint64_t turn = 0;
+  std::string server;  ///< the label
+  std::string key;
+  DecisionRecord decision;
+};
+
+struct ToolListEndedBody {
+  std::uint64_t turn = 0;
+  std::uint64_t list = 0;  ///< the kToolListStarted entry; 0: policy said no before it began
+  std::string server;
+  std::vector<tools::ServerTool> tools;    ///< those that the agent may use
+  std::optional<std::string> error;        ///< why there is no list: the older one stays
   std::optional<DecisionRecord> decision;  ///< of a denial
 };
 
@@ -140,6 +169,8 @@ std::string encode(const ModelCallAbandonedBody& body);
 std::string encode(const FunctionOutputBody& body);
 std::string encode(const EffectStartedBody& body);
 std::string encode(const EffectEndedBody& body);
+std::string encode(const ToolListStartedBody& body);
+std::string encode(const ToolListEndedBody& body);
 std::string encode(const TurnCreatedBody& body);
 std::string encode(const TurnStartedBody& body);
 std::string encode(const TurnEndedBody& body);
@@ -149,6 +180,9 @@ template <class Body>
 Result<Body> decode(std::string_view text);
 
 // Pieces shared with the snapshot.
+json::object to_json(const McpCall& call);
+/// The object's member "mcp"; nullopt if it has none.
+std::optional<McpCall> mcp_call_from_json(const json::object& object);
 json::object to_json(const AgentConfig& agent);
 AgentConfig agent_from_json(const json::object& object);
 json::object to_json(const models::TokenUsage& usage);

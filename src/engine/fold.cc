@@ -27,6 +27,8 @@ class Step {
   Result<void> on(const FunctionOutputBody& body);
   Result<void> on(const EffectStartedBody& body);
   Result<void> on_effect_ended(const EffectEndedBody& body);
+  Result<void> on(const ToolListStartedBody& body);
+  Result<void> on(const ToolListEndedBody& body);
   Result<void> on(const TurnCreatedBody& body);
   Result<void> on(const TurnStartedBody& body);
   Result<void> on(const TurnEndedBody& body);
@@ -70,12 +72,13 @@ std::string item_id(std::string_view prefix, const SessionId& session, Place pla
 ItemView view_of_call(const SessionId& session, std::string turn_id, const OpenCall& call,
                       ItemStatus status) {
   ItemView item;
-  item.id = item_id("fc", session, call.place);
+  item.id = item_id(call.mcp ? "mcp" : "fc", session, call.place);
   item.turn_id = std::move(turn_id);
-  item.type = ItemType::kFunctionCall;
+  item.type = call.mcp ? ItemType::kMcpCall : ItemType::kFunctionCall;
   item.status = status;
   item.call_id = call.call_id;
-  item.name = call.name;
+  item.name = call.mcp ? call.mcp->tool : call.name;
+  if (call.mcp) item.server_label = call.mcp->server;
   item.arguments = call.arguments;
   return item;
 }
@@ -123,6 +126,14 @@ ItemView view_of_effect_output(const SessionId& session, std::string turn_id, st
   return item;
 }
 
+/// The output of an MCP call is a part of the call's item and has no id of its own.
+ItemView as_result(ItemView item, bool mcp) {
+  if (!mcp) return item;
+  item.type = ItemType::kMcpResult;
+  item.id.clear();
+  return item;
+}
+
 std::vector<ItemView> views_of_finished(const SessionId& session, const std::string& turn_id,
                                         std::uint64_t seq, const ModelCallFinishedBody& body) {
   bool has_calls = std::any_of(body.items.begin(), body.items.end(), [](const FinishedItem& f) {
@@ -151,7 +162,7 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
         if (!item.text.empty()) view.parts = {item.text};
         break;
       case models::OutputType::kFunctionCall: {
-        OpenCall call{item.call_id, item.name, item.arguments, {seq, i + 1}, 0};
+        OpenCall call{item.call_id, item.name, item.arguments, {seq, i + 1}, 0, body.items[i].mcp};
         view = view_of_call(session, turn_id, call, ItemStatus::kInProgress);
         break;
       }
@@ -233,6 +244,10 @@ Result<void> Step::run() {
       TRY(body, decode<EffectEndedBody>(entry_.body));
       return on_effect_ended(body);
     }
+    case journal::kToolListStarted:
+      return decoded<ToolListStartedBody>();
+    case journal::kToolListEnded:
+      return decoded<ToolListEndedBody>();
     case journal::kTurnCreated:
       return decoded<TurnCreatedBody>();
     case journal::kTurnStarted:
@@ -310,6 +325,7 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
         emit_finished_message(views[i], finished, body.call, base + i);
         break;
       case ItemType::kFunctionCall:
+      case ItemType::kMcpCall:
         break;  // appears below, behind the text that announces it
       default:
         emit_item(EventType::kItemAdded, views[i], base + i);
@@ -327,7 +343,8 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   for (std::uint32_t i = 0; i < body.items.size(); ++i) {
     const models::OutputItem& item = body.items[i].item;
     if (item.type != models::OutputType::kFunctionCall) continue;
-    OpenCall call{item.call_id, item.name, item.arguments, {entry_.seq, i + 1}, base + i};
+    OpenCall call{item.call_id,        item.name, item.arguments,
+                  {entry_.seq, i + 1}, base + i,  body.items[i].mcp};
     if (turn.failure) {  // what a broken-off answer asked for may be broken off too
       emit_call(EventType::kItemDone, call, ItemStatus::kIncomplete);
     } else if (body.items[i].client) {
@@ -397,8 +414,33 @@ Result<void> Step::on_effect_ended(const EffectEndedBody& body) {
     call = std::move(found->call);
     turn.effects.erase(found);
   }
+  for (ToolListState& list : state_.tool_lists)
+    if (body.tools_changed && call->mcp && list.server == call->mcp->server) list.changed = true;
   emit_output(*call, view_of_effect_output(state_.key.session, state_.turn_id(), entry_.seq,
                                            entry_.kind, body));
+  return {};
+}
+
+Result<void> Step::on(const ToolListStartedBody& body) {
+  TRY_VOID(need_turn());
+  state_.turn->lists.push_back({entry_.seq, body.server, body.key});
+  return {};
+}
+
+Result<void> Step::on(const ToolListEndedBody& body) {
+  TRY_VOID(need_turn());
+  auto same_list = [&](const OpenToolList& list) { return list.seq == body.list; };
+  if (body.list != 0 && std::erase_if(state_.turn->lists, same_list) == 0)
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " ends a list that is not open");
+  auto found = std::ranges::find(state_.tool_lists, body.server, &ToolListState::server);
+  if (found == state_.tool_lists.end())
+    found = state_.tool_lists.insert(found, ToolListState{.server = body.server});
+  if (!body.error) found->seq = entry_.seq;
+  found->turn = state_.turn->seq;
+  found->asked = entry_.time;
+  found->error = body.error.value_or("");
+  found->changed = false;
   return {};
 }
 
@@ -521,6 +563,12 @@ void Step::emit_call(EventType type, const OpenCall& call, ItemStatus status) {
 
 void Step::emit_output(const OpenCall& call, ItemView output) {
   ItemStatus status = output.status;
+  if (call.mcp) {
+    ItemView item = view_of_call(state_.key.session, state_.turn_id(), call, status);
+    item.output = std::move(output.output);
+    item.error = std::move(output.error);
+    return emit_item(EventType::kItemDone, std::move(item), call.output_index);
+  }
   emit_item(EventType::kItemAdded, std::move(output), {});
   emit_call(EventType::kItemDone, call, status);
 }
@@ -562,14 +610,16 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
     }
     case journal::kFunctionOutput: {
       TRY(body, decode<FunctionOutputBody>(entry.body));
-      return std::vector{view_of_output(session, turn_id(body.turn), entry.seq, body)};
+      return std::vector{
+          as_result(view_of_output(session, turn_id(body.turn), entry.seq, body), body.mcp)};
     }
     case journal::kEffectFinished:
     case journal::kEffectUnknown:
     case journal::kEffectDenied: {
       TRY(body, decode<EffectEndedBody>(entry.body));
       return std::vector{
-          view_of_effect_output(session, turn_id(body.turn), entry.seq, entry.kind, body)};
+          as_result(view_of_effect_output(session, turn_id(body.turn), entry.seq, entry.kind, body),
+                    body.mcp)};
     }
     default:
       return std::vector<ItemView>{};

@@ -32,6 +32,8 @@ inline constexpr std::size_t kMaxAnswerBytes = 8 << 20;
 inline constexpr std::size_t kMaxArgumentsBytes = 4 << 20;
 /// What a tool gives the model; more is cut.
 inline constexpr std::size_t kMaxToolOutputBytes = 1 << 20;
+/// A list of a server's tools that is older than this is asked for again when a turn begins.
+inline constexpr std::int64_t kToolListMs = 10 * 60'000;
 /// Recoveries that may crash the process before a session is quarantined.
 inline constexpr int kMaxRecoveryCrashes = 3;
 /// Pause before a model call is tried again, doubled each time, with jitter.

@@ -72,20 +72,30 @@ class CallStatuses {
   CallStatuses(journal::JournalStore& journal, SessionKey key)
       : journal_(journal), key_(std::move(key)) {}
 
-  Task<Result<ItemStatus>> of(std::string call_id, std::uint64_t call_seq) {
+  /// `item` is a call of entry `call_seq`; gives it back as it ended.
+  Task<Result<ItemView>> complete(ItemView item, std::uint64_t call_seq) {
     EntryQuery query{.key = key_, .after = call_seq};
     query.kinds = kOutputKinds;
     query.kinds.push_back(journal::kTurnEnded);
     query.kinds.push_back(journal::kSessionFailed);
     while (true) {
       CO_TRY(entries, co_await journal_.read(query));
-      if (entries.empty()) co_return ItemStatus::kInProgress;
+      if (entries.empty()) co_return item;
       for (const Entry& entry : entries) {
-        if (entry.kind == journal::kTurnEnded || entry.kind == journal::kSessionFailed)
-          co_return ItemStatus::kIncomplete;
-        CO_TRY(items, items_of(key_.session, entry));
-        for (const ItemView& item : items)
-          if (item.call_id == call_id) co_return item.status;
+        if (entry.kind == journal::kTurnEnded || entry.kind == journal::kSessionFailed) {
+          item.status = ItemStatus::kIncomplete;
+          co_return item;
+        }
+        CO_TRY(outputs, items_of(key_.session, entry));
+        for (ItemView& output : outputs) {
+          if (output.call_id != item.call_id) continue;
+          item.status = output.status;
+          if (item.type == ItemType::kMcpCall) {
+            item.output = std::move(output.output);
+            item.error = std::move(output.error);
+          }
+          co_return item;
+        }
       }
       query.after = entries.back().seq;
     }
@@ -176,9 +186,10 @@ Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQu
           skipping = item.id != *query.page.after;
           continue;
         }
-        if (item.type == ItemType::kFunctionCall) {
-          CO_TRY(status, co_await statuses.of(item.call_id, entry.seq));
-          item.status = status;
+        if (item.type == ItemType::kMcpResult) continue;
+        if (item.type == ItemType::kFunctionCall || item.type == ItemType::kMcpCall) {
+          CO_TRY(ended, co_await statuses.complete(std::move(item), entry.seq));
+          item = std::move(ended);
         }
         if (!query.include_incomplete && !is_done(item)) continue;
         if (listed.data.size() == query.page.limit) {

@@ -98,8 +98,10 @@ Task<Result<Committed>> SessionActor::submit(std::vector<Input> inputs, Idempote
   CO_TRY_VOID(advance(batch, loop_parts()));
   if (batch.empty() && !idempotency) co_return *receipt_;
   auto receipt = co_await commit(std::move(batch), std::move(idempotency));
-  if (receipt)
+  if (receipt) {
     for (OpenEffect& effect : repeat) start_tool(*receipt, std::move(effect));
+    start_lost_lists(*receipt);
+  }
   co_return receipt;
 }
 
@@ -249,6 +251,7 @@ Task<Result<void>> SessionActor::resume() {
     CO_TRY_VOID(receipt);
   }
   for (OpenEffect& effect : repeat) start_tool(*receipt_, std::move(effect));
+  start_lost_lists(*receipt_);
   co_return Result<void>{};
 }
 
@@ -278,7 +281,8 @@ Result<void> SessionActor::add_lost(Batch& batch, std::vector<OpenEffect>& repea
                         .call_id = effect.call.call_id,
                         .output = "The outcome of this call is unknown: the server stopped while "
                                   "it ran. It may or may not have taken effect. Check before you "
-                                  "call it again."}));
+                                  "call it again.",
+                        .mcp = effect.call.mcp.has_value()}));
     batch.close_effects.push_back(std::to_string(effect.seq));
   }
   return {};

@@ -116,12 +116,24 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
 
  private:
   class CallSink;
-  class RunningScope;
+  /// Keeps the actor while one of its effects runs, and forgets the effect however it ends.
+  class RunningScope {
+   public:
+    RunningScope(std::shared_ptr<SessionActor> actor, std::uint64_t intent);
+    ~RunningScope();
+    RunningScope(const RunningScope&) = delete;
+    RunningScope& operator=(const RunningScope&) = delete;
+
+   private:
+    std::shared_ptr<SessionActor> actor_;
+    std::uint64_t intent_;
+  };
 
   /// A model call or a tool that runs in this process.
   struct Running {
     async::CancelSource cancel;
     bool restarted = false;  ///< after a crash: waits for its provider's gate
+    OfferedTools offered;    ///< to this model call: what the names it answers with mean
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
     std::uint32_t position = 0;
@@ -150,12 +162,19 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   void start_effects(const Committed& receipt, const std::vector<journal::Entry>& entries);
   void start_model_call(const Committed& receipt, std::uint64_t seq, std::string key);
   void start_tool(const Committed& receipt, OpenEffect effect);
+  void start_list(const Committed& receipt, OpenToolList list);
+  /// Asks again what another process had begun to ask.
+  void start_lost_lists(const Committed& receipt);
   Task<> run_model_call(std::uint64_t seq, std::string key);
   Task<> run_tool(OpenEffect effect);
+  Task<> run_list(OpenToolList list);
   Task<ModelResult> ask_model(std::uint64_t seq, std::string key, std::shared_ptr<Running> running);
   Task<ModelResult> generate(models::Provider* provider, models::ModelRequest request,
                              std::uint64_t seq, std::shared_ptr<Running> running);
   Task<tools::ToolResult> call_tool(OpenEffect effect, async::CancelToken cancel);
+  Task<tools::ToolResult> call_server(OpenEffect effect, async::CancelToken cancel);
+  Task<Result<std::vector<tools::ServerTool>>> list_tools(McpServerConfig server,
+                                                          async::CancelToken cancel);
   Task<Result<void>> fill_context();
   Result<void> add_answer(Batch& batch, std::uint64_t seq, const Running& running,
                           models::ModelOutput output);

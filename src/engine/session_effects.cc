@@ -135,22 +135,13 @@ class SessionActor::CallSink final : public models::ModelSink {
   std::shared_ptr<Running> running_;
 };
 
-/// Keeps the actor while one of its effects runs, and forgets the effect however it ends.
-class SessionActor::RunningScope {
- public:
-  RunningScope(std::shared_ptr<SessionActor> actor, std::uint64_t intent)
-      : actor_(std::move(actor)), intent_(intent) {}
-  ~RunningScope() {
-    actor_->running_.erase(intent_);
-    --actor_->core_.effects_running;
-  }
-  RunningScope(const RunningScope&) = delete;
-  RunningScope& operator=(const RunningScope&) = delete;
+SessionActor::RunningScope::RunningScope(std::shared_ptr<SessionActor> actor, std::uint64_t intent)
+    : actor_(std::move(actor)), intent_(intent) {}
 
- private:
-  std::shared_ptr<SessionActor> actor_;
-  std::uint64_t intent_;
-};
+SessionActor::RunningScope::~RunningScope() {
+  actor_->running_.erase(intent_);
+  --actor_->core_.effects_running;
+}
 
 // ---- starting -----------------------------------------------------------------------------------
 
@@ -161,6 +152,9 @@ void SessionActor::start_effects(const Committed& receipt,
     if (is_call && state_.turn && state_.turn->model_call &&
         state_.turn->model_call->seq == entry.seq)
       start_model_call(receipt, entry.seq, decode<ModelCallStartedBody>(entry.body)->key);
+    if (entry.kind == journal::kToolListStarted && state_.turn)
+      for (const OpenToolList& list : state_.turn->lists)
+        if (list.seq == entry.seq) start_list(receipt, list);
     if (entry.kind != journal::kEffectStarted || !state_.turn) continue;
     for (const OpenEffect& effect : state_.turn->effects)
       if (effect.seq == entry.seq) {
@@ -223,7 +217,8 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::
   if (!ready) co_return failed("internal_error", ready.error());
   if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
-  models::ModelRequest request = context_.request(state_);
+  running->offered = context_.offered(*state_.agent);
+  models::ModelRequest request = context_.request(state_, running->offered);
   request.model = resolved->upstream;
   request.idempotency_key = std::move(key);
   if (resolved->name_tools) request.tool_choice = named_tool(request);
@@ -286,6 +281,10 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     FinishedItem finished{std::move(item)};
     finished.client = output.finish != models::Finish::kLength &&
                       is_for_client(*batch.state().agent, finished.item);
+    if (finished.item.type == models::OutputType::kFunctionCall)
+      if (const OfferedTool* tool = find_tool(running.offered, finished.item.name))
+        finished.mcp =
+            McpCall{tool->server, tool->tool, std::string(tools::to_string(tool->repeat_class))};
     bool is_message = finished.item.type == models::OutputType::kMessage;
     if (is_message && std::exchange(first_message, false) && running.message_started) {
       finished.streamed = true;
@@ -331,6 +330,13 @@ Task<> SessionActor::run_tool(OpenEffect effect) {
   result.output = fit_for_model(std::move(result.output));
   auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
     EffectEndedBody body{.turn = batch.state().turn->seq, .call_id = effect.call.call_id};
+    body.mcp = effect.call.mcp.has_value();
+    body.tools_changed = result.tools_changed;
+    if (result.unknown && !refused) {
+      body.output = result.output;
+      TRY_VOID(batch.add(journal::kEffectUnknown, body));
+      return {};
+    }
     body.success = result.success && !refused;
     body.output = refused
                       ? "The call was made, but its result could not be stored: " + refused->message
@@ -342,6 +348,7 @@ Task<> SessionActor::run_tool(OpenEffect effect) {
 }
 
 Task<tools::ToolResult> SessionActor::call_tool(OpenEffect effect, async::CancelToken cancel) {
+  if (effect.call.mcp) co_return co_await call_server(std::move(effect), cancel);
   tools::Tool* tool = core_.parts.tools.find(effect.call.name);
   if (!tool)
     co_return tools::ToolResult{false,
@@ -407,7 +414,9 @@ bool SessionActor::is_open(std::uint64_t intent) const {
   if (!state_.turn) return false;
   if (state_.turn->model_call && state_.turn->model_call->seq == intent) return true;
   return std::ranges::any_of(state_.turn->effects,
-                             [&](const OpenEffect& effect) { return effect.seq == intent; });
+                             [&](const OpenEffect& effect) { return effect.seq == intent; }) ||
+         std::ranges::any_of(state_.turn->lists,
+                             [&](const OpenToolList& list) { return list.seq == intent; });
 }
 
 std::optional<ShownText> SessionActor::shown(std::uint64_t seq) const {

@@ -2,6 +2,12 @@
 
 namespace perdure::engine {
 
+const ToolListState* SessionState::tool_list(std::string_view server) const {
+  for (const ToolListState& list : tool_lists)
+    if (list.server == server) return &list;
+  return nullptr;
+}
+
 SessionStatus SessionState::status() const {
   if (error) return SessionStatus::kFailed;
   if (!turn || !active) return SessionStatus::kIdle;
@@ -49,8 +55,25 @@ TurnView SessionState::turn_view() const {
 namespace {
 
 json::object to_json(const OpenCall& call) {
-  return {{"call_id", call.call_id}, {"name", call.name},     {"arguments", call.arguments},
-          {"seq", call.place.seq},   {"sub", call.place.sub}, {"output_index", call.output_index}};
+  json::object object{{"call_id", call.call_id},     {"name", call.name},
+                      {"arguments", call.arguments}, {"seq", call.place.seq},
+                      {"sub", call.place.sub},       {"output_index", call.output_index}};
+  if (call.mcp) object["mcp"] = engine::to_json(*call.mcp);
+  return object;
+}
+
+json::object to_json(const ToolListState& list) {
+  return {{"server", list.server}, {"seq", list.seq},     {"turn", list.turn},
+          {"asked", list.asked},   {"error", list.error}, {"changed", list.changed}};
+}
+
+ToolListState tool_list_from_json(const json::object& object) {
+  return {std::string(get_string(object, "server")),
+          static_cast<std::uint64_t>(get_int(object, "seq")),
+          static_cast<std::uint64_t>(get_int(object, "turn")),
+          get_int(object, "asked"),
+          std::string(get_string(object, "error")),
+          get_bool(object, "changed")};
 }
 
 OpenCall call_from_json(const json::object& object) {
@@ -61,6 +84,7 @@ OpenCall call_from_json(const json::object& object) {
   call.place = {static_cast<std::uint64_t>(get_int(object, "seq")),
                 static_cast<std::uint32_t>(get_int(object, "sub"))};
   call.output_index = static_cast<std::uint32_t>(get_int(object, "output_index"));
+  call.mcp = mcp_call_from_json(object);
   return call;
 }
 
@@ -113,6 +137,10 @@ json::object to_json(const TurnState& turn) {
                                    {"class", effect.repeat_class},
                                    {"key", effect.key}});
   object["effects"] = std::move(effects);
+  json::array lists;
+  for (const OpenToolList& list : turn.lists)
+    lists.push_back(json::object{{"seq", list.seq}, {"server", list.server}, {"key", list.key}});
+  object["lists"] = std::move(lists);
   return object;
 }
 
@@ -144,6 +172,12 @@ TurnState turn_from_json(const json::object& object) {
                             std::string(get_string(effect, "class")),
                             std::string(get_string(effect, "key"))});
   }
+  for (const json::value& value : get_array(object, "lists")) {
+    const json::object& list = value.as_object();
+    turn.lists.push_back({static_cast<std::uint64_t>(get_int(list, "seq")),
+                          std::string(get_string(list, "server")),
+                          std::string(get_string(list, "key"))});
+  }
   return turn;
 }
 
@@ -166,6 +200,8 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   state.usage_known = get_bool(object, "usage_known");
   state.active = get_bool(object, "active");
   if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
+  for (const json::value& list : get_array(object, "tool_lists"))
+    state.tool_lists.push_back(tool_list_from_json(list.as_object()));
   return state;
 }
 
@@ -184,6 +220,9 @@ std::string to_snapshot(const SessionState& state) {
                       {"usage_known", state.usage_known}, {"active", state.active}};
   if (state.workstream) object["workstream"] = *state.workstream;
   if (state.turn) object["turn"] = to_json(*state.turn);
+  json::array lists;
+  for (const ToolListState& list : state.tool_lists) lists.push_back(to_json(list));
+  object["tool_lists"] = std::move(lists);
   return serialize(object);
 }
 

@@ -32,6 +32,7 @@ struct OpenCall {
   std::string arguments;
   Place place;  ///< of its item
   std::uint32_t output_index = 0;
+  std::optional<McpCall> mcp;  ///< goes to a tool of a server outside
 };
 
 /// A tool call that the server makes, between its intent and its result.
@@ -42,6 +43,23 @@ struct OpenEffect {
   std::string key;
 };
 
+/// A server that is being asked for its tools.
+struct OpenToolList {
+  std::uint64_t seq = 0;  ///< its kToolListStarted entry
+  std::string server;
+  std::string key;
+};
+
+/// What is known of a server's tools; the list itself stays in the journal.
+struct ToolListState {
+  std::string server;
+  std::uint64_t seq = 0;   ///< the entry that has the newest list; 0: there never was one
+  std::uint64_t turn = 0;  ///< the turn in which it was last asked for
+  UnixMillis asked = 0;    ///< … and when
+  std::string error;       ///< why it was not had then
+  bool changed = false;    ///< the server has said so since
+};
+
 struct TurnState {
   std::uint64_t seq = 0;  ///< its kTurnCreated entry, which names it
   UnixMillis created = 0;
@@ -50,6 +68,7 @@ struct TurnState {
   std::vector<OpenCall> pending;    ///< the client owes their results
   std::vector<OpenCall> undecided;  ///< calls of the last response that nothing has been done with
   std::vector<OpenEffect> effects;  ///< we owe their results
+  std::vector<OpenToolList> lists;  ///< and these
   int failed_attempts = 0;          ///< of the model call that is due
   UnixMillis retry_at = 0;          ///< the due model call waits for this; 0: it does not
   int model_calls = 0;
@@ -75,11 +94,14 @@ struct SessionState {
   std::optional<TurnState> turn;      ///< the one that has not ended
   models::TokenUsage usage;           ///< of ended turns
   bool usage_known = true;
-  bool active = false;  ///< between kTurnStarted and the idle that follows
+  bool active = false;                    ///< between kTurnStarted and the idle that follows
+  std::vector<ToolListState> tool_lists;  ///< of the agent's servers that were ever asked
 
   std::uint64_t snapshot_seq = 0;  ///< the newest snapshot; not part of one
   std::size_t bytes_since_snapshot = 0;
 
+  /// nullptr: this server was never asked for its tools.
+  const ToolListState* tool_list(std::string_view server) const;
   SessionStatus status() const;
   /// Whether the engine owes work: recovery must wake this session.
   bool open() const;

@@ -23,6 +23,15 @@ struct FunctionConfig {
   std::string parameters;  ///< JSON Schema text
 };
 
+/// A server whose tools the agent may use; this server calls them.
+struct McpServerConfig {
+  std::string label;  ///< unique in the agent
+  std::string url;
+  std::optional<std::vector<std::string>> allowed_tools;  ///< nullopt: all
+  bool required = false;                                  ///< no turn without its list
+  std::size_t position = 0;                               ///< among all tools of the agent
+};
+
 /// The agent as the session pinned it. Members a door does not know stay at their defaults.
 struct AgentConfig {
   std::string id;
@@ -31,6 +40,7 @@ struct AgentConfig {
   std::string model;
   std::optional<std::string> instructions;
   std::vector<FunctionConfig> functions;
+  std::vector<McpServerConfig> mcp_servers;
   std::optional<std::string> reasoning_effort;
   std::optional<std::string> reasoning_summary;
   std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer
@@ -82,7 +92,15 @@ struct TurnView {
   std::optional<models::TokenUsage> usage;
 };
 
-enum class ItemType { kUserMessage, kAssistantMessage, kReasoning, kFunctionCall, kFunctionOutput };
+enum class ItemType {
+  kUserMessage,
+  kAssistantMessage,
+  kReasoning,
+  kFunctionCall,
+  kFunctionOutput,
+  kMcpCall,    ///< with its output, once it has one
+  kMcpResult,  ///< never shown: what an entry adds to the kMcpCall of its call id
+};
 enum class ItemStatus { kInProgress, kCompleted, kFailed, kIncomplete };
 enum class Phase { kNone, kCommentary, kFinalAnswer };
 
@@ -94,11 +112,12 @@ struct ItemView {
   /// Messages: their content; reasoning: the parts of its summary.
   std::vector<models::ContentPart> parts;
   Phase phase = Phase::kNone;
-  std::string call_id;                ///< function call and output
-  std::string name;                   ///< function call
-  std::string arguments;              ///< function call: JSON text
-  std::optional<std::string> output;  ///< function output: JSON text, a string or an array of parts
-  std::optional<std::string> error;   ///< function output that failed
+  std::string call_id;                ///< call and output
+  std::string name;                   ///< call: the function, or the tool as its server names it
+  std::string server_label;           ///< MCP call
+  std::string arguments;              ///< call: JSON text
+  std::optional<std::string> output;  ///< JSON text; of a function: a string or an array of parts
+  std::optional<std::string> error;   ///< of a call that failed
 };
 
 }  // namespace perdure::engine

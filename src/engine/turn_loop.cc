@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/raw_json.h"
+#include "engine/limits.h"
 
 namespace perdure::engine {
 namespace {
@@ -35,7 +36,7 @@ class TurnLoop {
         continue;
       }
       if (turn.model_call) return {};
-      if (!turn.pending.empty() || !turn.effects.empty()) return {};
+      if (!turn.pending.empty() || !turn.effects.empty() || !turn.lists.empty()) return {};
       if (turn.failure) {
         TRY_VOID(end_turn(TurnStatus::kFailed, turn.failure));
         continue;
@@ -45,6 +46,8 @@ class TurnLoop {
         continue;
       }
       if (turn.retry_at != 0 && !parts_.retry_due) return {};
+      TRY(ready, have_tool_lists());
+      if (!ready) continue;
       TRY(started, start_model_call());
       if (started) return {};
     }
@@ -82,6 +85,7 @@ class TurnLoop {
       FunctionOutputBody body{.turn = turn, .call_id = call.call_id, .success = false};
       body.error = std::move(reason);
       body.by_engine = true;
+      body.mcp = call.mcp.has_value();
       TRY_VOID(batch_.add(journal::kFunctionOutput, body));
       return {};
     };
@@ -89,11 +93,14 @@ class TurnLoop {
     // decided on at all.
     if (auto strict = check_strict_json(call.arguments, {.exact_numbers = true}); !strict)
       return refuse("The arguments were refused: " + strict.error().message);
-    tools::Tool* tool = parts_.tools.find(call.name);
-    if (!tool) return refuse("There is no tool named '" + call.name + "'.");
+    tools::Tool* tool = call.mcp ? nullptr : parts_.tools.find(call.name);
+    if (!tool && !call.mcp) return refuse("There is no tool named '" + call.name + "'.");
+    if (call.mcp && call.arguments.find_first_not_of(" \t\r\n") != call.arguments.find('{'))
+      return refuse("The arguments were refused: they must be a JSON object.");
 
+    std::string name = call.mcp ? call.mcp->server + '/' + call.mcp->tool : call.name;
     policy::Decision decision =
-        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kToolCall, call.name,
+        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kToolCall, name,
                               call.arguments, state.agent->id, state.workstream});
     DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
     if (decision.verdict != policy::Verdict::kAllow) {
@@ -101,19 +108,76 @@ class TurnLoop {
                           EffectEndedBody{.turn = turn,
                                           .call_id = call.call_id,
                                           .output = "The call was denied: " + decision.reason,
-                                          .decision = record}));
+                                          .decision = record,
+                                          .mcp = call.mcp.has_value()}));
       return {};
     }
     EffectStartedBody body{
         .turn = turn,
         .call_id = call.call_id,
-        .tool = call.name,
-        .repeat_class = std::string(tools::to_string(tool->repeat_class())),
+        .tool = call.mcp ? call.mcp->tool : call.name,
+        .server = call.mcp ? call.mcp->server : "",
+        .repeat_class =
+            call.mcp ? call.mcp->repeat_class : std::string(tools::to_string(tool->repeat_class())),
         .key = effect_key(state.key, local_id("fc", state.key.session, call.place)),
         .decision = record};
     TRY(seq, batch_.add(journal::kEffectStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, body.repeat_class, body.key, journal::EffectState::kOpen});
+    return {};
+  }
+
+  /// Whether the list of a server's tools is asked for (again) before the model call that is due.
+  bool list_is_due(const McpServerConfig& server) const {
+    const ToolListState* list = batch_.state().tool_list(server.label);
+    const TurnState& turn = *batch_.state().turn;
+    if (!list || list->changed) return true;
+    if (turn.model_calls > 0 || list->turn == turn.seq) return false;
+    return list->seq == 0 || batch_.now() - list->asked >= kToolListMs;
+  }
+
+  /// Starts asking for the lists that are due. False where the model call must not be made now: one
+  /// is asked for, or the turn ended because a server is required and has none.
+  Result<bool> have_tool_lists() {
+    std::shared_ptr<const AgentConfig> agent = batch_.state().agent;
+    for (const McpServerConfig& server : agent->mcp_servers)
+      if (list_is_due(server)) TRY_VOID(start_tool_list(server));
+    if (!batch_.state().turn->lists.empty()) return false;
+    for (const McpServerConfig& server : agent->mcp_servers) {
+      const ToolListState* list = batch_.state().tool_list(server.label);
+      if (!server.required || list->seq != 0) continue;
+      TRY_VOID(end_turn(TurnStatus::kFailed, FailureInfo{"connection_failed",
+                                                         "The agent cannot work without the MCP "
+                                                         "server '" +
+                                                             server.label + "'. " + list->error}));
+      return false;
+    }
+    return true;
+  }
+
+  Result<void> start_tool_list(const McpServerConfig& server) {
+    const SessionState& state = batch_.state();
+    std::string action =
+        serialize(json::object{{"server_label", server.label}, {"server_url", server.url}});
+    policy::Decision decision =
+        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kToolList,
+                              server.label, action, state.agent->id, state.workstream});
+    DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
+    if (decision.verdict != policy::Verdict::kAllow) {
+      ToolListEndedBody denied{.turn = state.turn->seq, .server = server.label};
+      denied.error = "Policy did not allow it: " + decision.reason;
+      denied.decision = record;
+      TRY_VOID(batch_.add(journal::kToolListEnded, denied));
+      return {};
+    }
+    ToolListStartedBody body{
+        .turn = state.turn->seq,
+        .server = server.label,
+        .key = effect_key(state.key, "tools " + std::to_string(state.head) + "/" + server.label),
+        .decision = record};
+    TRY(seq, batch_.add(journal::kToolListStarted, body));
+    batch_.open_effects.push_back(
+        {effect_row_id(seq), seq, "pure", body.key, journal::EffectState::kOpen});
     return {};
   }
 
@@ -242,8 +306,16 @@ Result<void> close_what_runs(Batch& batch, const std::optional<ShownText>& shown
                         .call_id = effect.call.call_id,
                         .output = fmt::format("The turn was {} while this call ran; whether it "
                                               "took effect is unknown.",
-                                              how)}));
+                                              how),
+                        .mcp = effect.call.mcp.has_value()}));
     batch.close_effects.push_back(std::to_string(effect.seq));
+  }
+  std::vector<OpenToolList> lists = batch.state().turn->lists;
+  for (const OpenToolList& list : lists) {
+    ToolListEndedBody ended{.turn = turn, .list = list.seq, .server = list.server};
+    ended.error = fmt::format("The turn was {}.", how);
+    TRY_VOID(batch.add(journal::kToolListEnded, ended));
+    batch.close_effects.push_back(std::to_string(list.seq));
   }
   return {};
 }

@@ -7,8 +7,10 @@
 //                      │   decide each ─┬─ the client's function: wait for its result ─┐
 //                      │                ├─ our tool: start the effect ─────────────────┤
 //                      │                └─ nobody's, or refused: say so ───────────────┤
+//                      │                ├─ a server's tool: likewise ──────────────────┤
 //                      └───────────────────────────── all answered ◀───────────────────┘
 //
+// Before a model call the lists of tools that are due are asked for, also as effects.
 // Every arrow is a journal entry. `advance` adds entries to a batch until something outside must
 // happen first — a model answers, a tool ends, a client sends a result, a timer fires — and
 // returns. It starts nothing itself: the actor starts what the committed entries name. A turn of a

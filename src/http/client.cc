@@ -133,7 +133,11 @@ Task<Result<void>> Exchange::start(Url url) {
     if (!died_unheard || !is_safe() || failed_) co_return result;
   }
   connection_ = pool_->make(url);
-  CO_TRY_VOID(co_await connection_->connect(timeouts_.connect_ms));
+  if (auto connected = co_await connection_->connect(timeouts_.connect_ms); !connected) {
+    Error error = std::move(connected).error();
+    error.reason = kNotSent;
+    co_return std::unexpected(std::move(error));
+  }
   co_return co_await attempt();
 }
 

@@ -14,11 +14,15 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "http/message.h"
 
 namespace perdure::http {
+
+/// The `reason` of an error after which the other side has not received a byte of the request.
+inline constexpr std::string_view kNotSent = "not_sent";
 
 struct ClientTimeouts {
   std::int64_t connect_ms = 10'000;
@@ -58,7 +62,8 @@ class Client {
  public:
   virtual ~Client() = default;
   /// kUpstream: no connection, TLS failure, a broken response; kDeadlineExceeded: a phase took too
-  /// long; kInvalidArgument: a bad URL, method or header field; kCancelled: `stop`.
+  /// long; kInvalidArgument: a bad URL, method or header field; kCancelled: `stop`. Where there was
+  /// no connection to send it over, `reason` is kNotSent.
   ///
   /// What is sent twice: a pooled connection is looked at before it is used, and one whose peer has
   /// closed it, or sent anything, is dropped unused, whatever the method. If it dies after that,

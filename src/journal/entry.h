@@ -25,6 +25,9 @@ inline constexpr Kind kEffectFinished = 41;  // its result
 inline constexpr Kind kEffectUnknown = 42;   // it may have happened: told to the model as unknown
 inline constexpr Kind kEffectDenied = 43;    // policy said no
 
+inline constexpr Kind kToolListStarted = 50;  // intent of asking a server for its tools
+inline constexpr Kind kToolListEnded = 51;    // the list, or why there is none
+
 inline constexpr Kind kTurnCreated = 100;
 inline constexpr Kind kTurnStarted = 101;
 inline constexpr Kind kTurnEnded = 102;

@@ -38,9 +38,11 @@
 #include "main/providers.h"
 #include "main/runtime_file.h"
 #include "main/version.h"
+#include "models/endpoint.h"
 #include "policy/policy.h"
 #include "policy/stops.h"
 #include "resources/saved_agents.h"
+#include "tools/mcp_servers.h"
 #include "tools/registry.h"
 
 namespace perdure::app {
@@ -149,6 +151,7 @@ class Server final : public ServerStatus {
   std::unique_ptr<policy::Stops> stops_;
   std::unique_ptr<policy::StoppedPolicy> policy_;
   tools::Registry tools_;
+  std::unique_ptr<tools::McpServers> mcp_servers_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<resources::SavedAgents> agents_;
@@ -202,6 +205,16 @@ Result<void> Server::open_models() {
   client_ = http::make_client(loop_.get_executor(), {});
   TRY(models, run_now(make_models(config_, environment_, *client_, env_)));
   models_ = std::move(models);
+  TRY(servers, make_mcp_servers(config_, environment_));
+  tools::McpSettings mcp{.any_url = config_.mode == Mode::kDev,
+                         .allow = config_.mcp_allow,
+                         .servers = std::move(servers)};
+  mcp.is_own = [this](const http::Url& url) {
+    return is_own_address(url.origin(), bound_, config_.hosts);
+  };
+  mcp.headers.add(std::string(models::kHopHeader), "1");
+  mcp_servers_ =
+      std::make_unique<tools::McpServers>(loop_.get_executor(), *client_, std::move(mcp));
   environment_.clear();  // it holds keys, and nobody needs it any more
   return {};
 }
@@ -213,7 +226,8 @@ void Server::make_doors() {
                                  .models = models_->catalog,
                                  .policy = *policy_,
                                  .tools = tools_,
-                                 .stops = *stops_},
+                                 .stops = *stops_,
+                                 .server_tools = mcp_servers_.get()},
                                 {});
   answers_ = std::make_unique<StoredAnswers>(*store_);
   agents_ = std::make_unique<resources::SavedAgents>(env_, *store_);

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <set>
 
+#include "http/url.h"
 #include "main/toml_reader.h"
 
 namespace perdure::app {
@@ -157,6 +158,47 @@ Result<void> read_providers_and_models(TomlSection& file, Config& config) {
   return {};
 }
 
+bool same_host(std::string_view host, const Address& listen,
+               const std::vector<std::string>& hosts) {
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(std::string(host), error);
+  if (error) {
+    if (host == "localhost" || host.ends_with(".localhost")) return true;
+    return std::any_of(hosts.begin(), hosts.end(), [&](const std::string& name) {
+      return name.substr(0, name.find(':')) == host;
+    });
+  }
+  if (address.is_loopback() || address.is_unspecified()) return true;
+  const auto own = boost::asio::ip::make_address(listen.host, error);
+  return !error && own == address;
+}
+
+Result<void> read_mcp(TomlSection& file, TomlSection& tools, Config& config) {
+  config.mcp_allow = tools.texts("mcp_allow");
+  for (const std::string& url : config.mcp_allow)
+    if (auto parsed = http::parse_url(url); !parsed)
+      return tools.wrong("mcp_allow", fmt::format("has '{}': {}", url, parsed.error().message));
+  std::set<std::string> labels;
+  for (TomlSection& section : file.sections("mcp_server")) {
+    McpServerConfig server;
+    server.label = section.text("label").value_or("");
+    server.url = section.text("url").value_or("");
+    server.authorization_env = section.text("authorization_env").value_or("");
+    TRY_VOID(section.finish());
+    if (server.label.empty()) return section.wrong("label", "is missing");
+    if (!labels.insert(server.label).second)
+      return section.wrong("label", fmt::format("'{}' names two servers", server.label));
+    if (server.url.empty()) return section.wrong("url", "is missing");
+    auto url = http::parse_url(server.url);
+    if (!url) return section.wrong("url", url.error().message);
+    bool private_way = url->tls || same_host(url->host, {}, {});
+    if (!server.authorization_env.empty() && !private_way)
+      return section.wrong("url", "would send the credential in the clear: use https://");
+    config.mcp_servers.push_back(std::move(server));
+  }
+  return {};
+}
+
 /// `--provider-url` and its companions describe one provider that takes the place of the file's.
 Result<void> apply_provider_flags(const Flags& flags, Config& config) {
   config.default_model = flags.model;
@@ -242,8 +284,11 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
       pick(flags.advertise, "--advertise", environment, "PERDURE_ADVERTISE", cluster, "advertise");
   config.hosts = server.texts("hosts");
   config.master_key_file = secrets.text("master_key_file").value_or("");
+  TomlSection tools = file.section("tools");
   TRY_VOID(read_providers_and_models(file, config));
-  for (const TomlSection* section : {&server, &store, &log_section, &cluster, &secrets, &file})
+  TRY_VOID(read_mcp(file, tools, config));
+  for (const TomlSection* section :
+       {&server, &store, &log_section, &cluster, &secrets, &tools, &file})
     TRY_VOID(section->finish());
 
   TRY(address, parse_address(listen ? listen->value : std::string(kDefaultListen),
@@ -288,21 +333,6 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
     config.advertise = advertise->value;
   }
   return config;
-}
-
-bool same_host(std::string_view host, const Address& listen,
-               const std::vector<std::string>& hosts) {
-  boost::system::error_code error;
-  const auto address = boost::asio::ip::make_address(std::string(host), error);
-  if (error) {
-    if (host == "localhost" || host.ends_with(".localhost")) return true;
-    return std::any_of(hosts.begin(), hosts.end(), [&](const std::string& name) {
-      return name.substr(0, name.find(':')) == host;
-    });
-  }
-  if (address.is_loopback() || address.is_unspecified()) return true;
-  const auto own = boost::asio::ip::make_address(listen.host, error);
-  return !error && own == address;
 }
 
 }  // namespace
@@ -374,15 +404,20 @@ Result<std::string> data_directory(const std::optional<std::string>& flag,
   return xdg_directory(environment, "XDG_DATA_HOME", ".local/share", "--data-dir");
 }
 
+bool is_own_address(std::string_view text, const Address& listen,
+                    const std::vector<std::string>& hosts) {
+  const auto url = boost::urls::parse_uri(text);
+  if (!url) return false;
+  const std::uint16_t port = url->has_port() && url->port_number() != 0 ? url->port_number()
+                             : url->scheme() == "https"                 ? 443
+                                                                        : 80;
+  return port == listen.port && same_host(url->host_address(), listen, hosts);
+}
+
 Result<void> refuse_own_address(const std::vector<ProviderConfig>& providers, const Address& listen,
                                 const std::vector<std::string>& hosts) {
   for (const ProviderConfig& provider : providers) {
-    const auto url = boost::urls::parse_uri(provider.base_url);
-    if (!url) continue;
-    const std::uint16_t port = url->has_port() && url->port_number() != 0 ? url->port_number()
-                               : url->scheme() == "https"                 ? 443
-                                                                          : 80;
-    if (port == listen.port && same_host(url->host_address(), listen, hosts))
+    if (is_own_address(provider.base_url, listen, hosts))
       return wrong(
           fmt::format("The provider '{}' at {} is this server itself: every model call would come "
                       "back here. Point it at the model's server.",

@@ -50,6 +50,12 @@ struct ModelConfig {
   bool name_tools = false;  ///< see models::ModelEntry
 };
 
+struct McpServerConfig {
+  std::string label;
+  std::string url;
+  std::string authorization_env;  ///< empty: no credential
+};
+
 /// What the command line said.
 struct Flags {
   std::optional<std::string> config;
@@ -82,6 +88,8 @@ struct Config {
   std::optional<log::Format> log_format;  ///< nullopt: text on a terminal, else JSON
   std::vector<ProviderConfig> providers;  ///< none: what is found at start
   std::vector<ModelConfig> models;
+  std::vector<std::string> mcp_allow;  ///< beginnings of the URLs of MCP servers
+  std::vector<McpServerConfig> mcp_servers;
   std::optional<std::string> default_model;  ///< `dev --model`: what the banner proposes
   std::string file;                          ///< the file that was read, empty if none
 };
@@ -101,6 +109,10 @@ Result<std::string> data_directory(const std::optional<std::string>& flag,
 /// kInvalidArgument where a provider's URL is this server: it would call itself for ever.
 Result<void> refuse_own_address(const std::vector<ProviderConfig>& providers, const Address& listen,
                                 const std::vector<std::string>& hosts);
+
+/// Whether `url` is a server that listens at `listen` and is called by `hosts`.
+bool is_own_address(std::string_view url, const Address& listen,
+                    const std::vector<std::string>& hosts);
 
 /// Names of provider kinds, for messages.
 const std::vector<std::string>& provider_kinds();

@@ -143,11 +143,33 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
   co_return result;
 }
 
+Result<std::vector<tools::ConfiguredMcpServer>> make_mcp_servers(const Config& config,
+                                                                 const Environment& environment) {
+  std::vector<tools::ConfiguredMcpServer> servers;
+  for (const McpServerConfig& server : config.mcp_servers) {
+    std::string authorization;
+    if (!server.authorization_env.empty()) {
+      const auto value = lookup(environment, server.authorization_env);
+      if (!value)
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("The MCP server '{}' takes its credential from the variable {}, "
+                                "which is not set.",
+                                server.label, server.authorization_env));
+      // A bare token is the usual case; whoever needs another scheme writes it in front.
+      authorization = value->find(' ') == std::string::npos ? "Bearer " + *value : *value;
+    }
+    servers.push_back({server.label, server.url, std::move(authorization)});
+  }
+  return servers;
+}
+
 std::vector<std::string> secret_variables(const Config& config) {
   std::vector<std::string> names = {"PERDURE_MASTER_KEY", "OPENAI_API_KEY",
                                     "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_API_KEY"};
   for (const ProviderConfig& provider : config.providers)
     if (!provider.api_key_env.empty()) names.push_back(provider.api_key_env);
+  for (const McpServerConfig& server : config.mcp_servers)
+    if (!server.authorization_env.empty()) names.push_back(server.authorization_env);
   return names;
 }
 

@@ -15,6 +15,7 @@
 #include "main/banner.h"
 #include "main/config.h"
 #include "models/catalog.h"
+#include "tools/mcp_servers.h"
 
 namespace perdure::app {
 
@@ -33,6 +34,10 @@ struct Models {
 /// build has not.
 async::Task<Result<Models>> make_models(Config config, Environment environment,
                                         http::Client& client, Env& env);
+
+/// The configured MCP servers with their credentials. kInvalidArgument: a variable is not set.
+Result<std::vector<tools::ConfiguredMcpServer>> make_mcp_servers(const Config& config,
+                                                                 const Environment& environment);
 
 /// The variables that hold a secret: those that `config` names, and the well-known ones.
 std::vector<std::string> secret_variables(const Config& config);

@@ -19,7 +19,15 @@ std::string_view to_string(Verdict verdict) {
 }
 
 std::string_view to_string(ActionKind kind) {
-  return kind == ActionKind::kModelCall ? "model_call" : "tool_call";
+  switch (kind) {
+    case ActionKind::kModelCall:
+      return "model_call";
+    case ActionKind::kToolCall:
+      return "tool_call";
+    case ActionKind::kToolList:
+      return "tool_list";
+  }
+  return "tool_call";
 }
 
 }  // namespace perdure::policy

@@ -16,13 +16,19 @@
 
 namespace perdure::policy {
 
-enum class ActionKind { kModelCall, kToolCall };
+enum class ActionKind {
+  kModelCall,
+  kToolCall,
+  kToolList,  ///< a server outside is asked for its tools
+};
 
 struct Action {
   SessionKey session;
   std::string principal;  ///< on whose behalf: the caller that started the turn
   ActionKind kind = ActionKind::kModelCall;
-  std::string name;  ///< the model as the agent names it, or the tool
+  /// The model as the agent names it; the tool, for one of a server "label/tool"; the server's
+  /// label.
+  std::string name;
   /// The request or the arguments, byte for byte; valid during the call only.
   std::string_view canonical_bytes;
   std::string agent;                      ///< the id of the session's agent
@@ -55,7 +61,7 @@ class AllowAll final : public Policy {
 
 /// "allow", "deny", "ask": as the journal stores them.
 std::string_view to_string(Verdict verdict);
-/// "model_call", "tool_call".
+/// "model_call", "tool_call", "tool_list".
 std::string_view to_string(ActionKind kind);
 
 }  // namespace perdure::policy

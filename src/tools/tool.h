@@ -43,7 +43,9 @@ struct ToolCall {
 
 struct ToolResult {
   bool success = false;
-  std::string output;  ///< text for the model; of a failure: a sentence it can act on
+  std::string output;          ///< text for the model; of a failure: a sentence it can act on
+  bool unknown = false;        ///< no success is known, and it may have taken effect all the same
+  bool tools_changed = false;  ///< the server said that its list of tools has changed
 };
 
 class Tool {

@@ -18,6 +18,11 @@ inline constexpr std::size_t kMaxMetadataValue = 512;  ///< characters
 /// SessionCreateParams.Agent.tools, as compact JSON.
 inline constexpr std::size_t kMaxToolsBytes = 3'145'728;
 inline constexpr std::size_t kMaxFunctionName = 128;
+/// An MCP server's label; its tools' names begin with it.
+inline constexpr std::size_t kMaxServerLabel = 64;
+inline constexpr std::size_t kMaxServerUrl = 2048;
+inline constexpr std::size_t kMaxMcpServers = 32;
+inline constexpr std::size_t kMaxAllowedTools = 512;
 inline constexpr std::size_t kMaxModelName = 256;
 
 /// AgentCreateParams.name, in characters.

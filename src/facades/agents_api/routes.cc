@@ -175,6 +175,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
 
   engine::CreateSession& command = create.command;
   // A model that nobody answers for is not this request's fault: its turn will say so.
+  CO_TRY_VOID(check_mcp_servers(
+      command.agent, [this](std::string_view url) { return engine_.admit_tool_server(url); }));
   if (auto capabilities = engine_.capabilities(command.agent.model)) {
     CO_TRY_VOID(check_capabilities(command.agent, *capabilities));
     for (const engine::InputMessage& message : command.input)

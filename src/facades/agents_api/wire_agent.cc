@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "facades/agents_api/limits.h"
+#include "http/url.h"
 
 namespace perdure::facades::agents_api {
 namespace {
 
 using engine::AgentConfig;
 using engine::FunctionConfig;
+using engine::McpServerConfig;
 
 constexpr std::string_view kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -26,13 +29,13 @@ Result<std::string> read_object_schema(const JsonField& field) {
   return fail(ErrorCode::kInvalidArgument, std::move(message), field.path);
 }
 
-Result<std::string> read_function_name(const JsonField& field) {
+Result<std::string> read_name(const JsonField& field, std::size_t most) {
   TRY(name, read_text(field));
-  if (name.size() > kMaxFunctionName)
+  if (name.size() > most)
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("Invalid '{}': string too long. Expected a string with maximum length "
                             "{}, but got a string with length {} instead.",
-                            field.path, kMaxFunctionName, character_count(name)),
+                            field.path, most, character_count(name)),
                 field.path);
   if (name.find_first_not_of(kNameCharacters) != std::string::npos)
     return fail(ErrorCode::kInvalidArgument,
@@ -56,7 +59,7 @@ Result<FunctionConfig> read_function(const JsonObject& tool) {
   TRY_VOID(tool.allow({"type", "name", "description", "parameters", "async", "defer_loading"}));
   FunctionConfig function;
   TRY(name_field, tool.require("name"));
-  TRY(name, read_function_name(name_field));
+  TRY(name, read_name(name_field, kMaxFunctionName));
   TRY(description_field, tool.require("description"));
   TRY(description, read_string(description_field));
   TRY(parameters_field, tool.require("parameters"));
@@ -69,29 +72,134 @@ Result<FunctionConfig> read_function(const JsonObject& tool) {
   return function;
 }
 
-Result<std::vector<FunctionConfig>> read_tools(const JsonField& field) {
+/// A member that may be absent, null or an empty object.
+Result<void> refuse_members(const JsonObject& object, std::string_view key, std::string_view what) {
+  auto field = object.find_value(key);
+  if (!field) return {};
+  TRY(value, JsonObject::read(*field));
+  if (!value.members().empty()) return not_supported(field->path, what);
+  return {};
+}
+
+/// McpTransportParam: the server's URL.
+Result<std::string> read_transport(const JsonField& field) {
+  TRY(transport, JsonObject::read(field));
+  TRY(type_field, transport.require("type"));
+  TRY(type, read_choice(type_field, {"http", "stdio"}));
+  if (type == "stdio")
+    return not_supported(type_field.path, "An MCP server that is started as a process");
+  TRY_VOID(transport.allow({"type", "server_url", "authorization", "headers"}));
+  TRY(url_field, transport.require("server_url"));
+  TRY(url, read_text(url_field));
+  auto parsed = http::parse_url(url);
+  if (!parsed || url.size() > kMaxServerUrl)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': {}", url_field.path,
+                            parsed ? "the URL is too long." : parsed.error().message),
+                url_field.path);
+  // They would stand in the session's log; the operator's configuration has a place for them.
+  if (auto authorization = transport.find_value("authorization"))
+    return not_supported(authorization->path, "A credential in the request");
+  TRY_VOID(refuse_members(transport, "headers", "Sending header fields to an MCP server"));
+  return url;
+}
+
+Result<std::vector<std::string>> read_allowed_tools(const JsonField& field) {
+  TRY(entries, read_array(field));
+  if (entries.size() > kMaxAllowedTools)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': array too long. Expected an array with maximum length "
+                            "{}, but got an array with length {} instead.",
+                            field.path, kMaxAllowedTools, entries.size()),
+                field.path);
+  std::vector<std::string> names;
+  for (const JsonField& entry : entries) {
+    TRY(name, read_text(entry));
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+/// AgentToolConfigParamMcp
+Result<McpServerConfig> read_mcp_server(const JsonObject& tool) {
+  TRY_VOID(tool.allow({"type", "server_label", "transport", "allowed_tools", "connection_origin",
+                       "credential_id", "request_metadata", "required"}));
+  McpServerConfig server;
+  TRY(label_field, tool.require("server_label"));
+  TRY(label, read_name(label_field, kMaxServerLabel));
+  TRY(transport_field, tool.require("transport"));
+  TRY(url, read_transport(transport_field));
+  if (auto allowed = tool.find_value("allowed_tools")) {
+    TRY(names, read_allowed_tools(*allowed));
+    server.allowed_tools = std::move(names);
+  }
+  if (auto origin_field = tool.find_value("connection_origin")) {
+    TRY(origin, read_choice(*origin_field, {"service", "environment"}));
+    if (origin != "service")
+      return not_supported(origin_field->path, "Connecting from the session's environment");
+  }
+  if (auto credential = tool.find_value("credential_id")) {
+    TRY_VOID(read_text(*credential));
+    return not_supported(credential->path, "A credential of a vault");
+  }
+  TRY_VOID(refuse_members(tool, "request_metadata", "Metadata for an MCP server"));
+  if (auto required_field = tool.find("required")) {
+    TRY(required, read_boolean(*required_field));
+    server.required = required;
+  }
+  server.label = std::move(label);
+  server.url = std::move(url);
+  return server;
+}
+
+struct Tools {
+  std::vector<FunctionConfig> functions;
+  std::vector<McpServerConfig> mcp_servers;
+};
+
+Result<void> add_mcp_server(const JsonObject& tool, std::size_t position, Tools& tools) {
+  TRY(server, read_mcp_server(tool));
+  if (std::ranges::find(tools.mcp_servers, server.label, &McpServerConfig::label) !=
+      tools.mcp_servers.end())
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Duplicate MCP server label: '{}'.", server.label),
+                tool.path_of("server_label"));
+  if (tools.mcp_servers.size() == kMaxMcpServers)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("An agent has at most {} MCP servers.", kMaxMcpServers),
+                tool.path_of("type"));
+  server.position = position;
+  tools.mcp_servers.push_back(std::move(server));
+  return {};
+}
+
+Result<Tools> read_tools(const JsonField& field) {
   TRY(entries, read_array(field));
   if (field.raw.size() > kMaxToolsBytes && canonical_json(field.raw).size() > kMaxToolsBytes)
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("Invalid '{}': the tools must fit within {} bytes of compact JSON.",
                             field.path, kMaxToolsBytes),
                 field.path);
-  std::vector<FunctionConfig> functions;
+  Tools tools;
   std::set<std::string> names;
-  for (const JsonField& entry : entries) {
-    TRY(tool, JsonObject::read(entry));
+  for (std::size_t position = 0; position < entries.size(); ++position) {
+    TRY(tool, JsonObject::read(entries[position]));
     TRY(type_field, tool.require("type"));
     TRY(type, read_choice(type_field, {"function", "tool_search", "programmatic_tool_calling",
                                        "mcp", "web_search", "computer_use", "automations"}));
+    if (type == "mcp") {
+      TRY_VOID(add_mcp_server(tool, position, tools));
+      continue;
+    }
     if (type != "function")
       return not_supported(type_field.path, fmt::format("The tool type '{}'", type));
     TRY(function, read_function(tool));
     if (!names.insert(function.name).second)
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("Duplicate function tool name: '{}'.", function.name));
-    functions.push_back(std::move(function));
+    tools.functions.push_back(std::move(function));
   }
-  return functions;
+  return tools;
 }
 
 Result<void> read_reasoning(const JsonField& field, AgentConfig& agent) {
@@ -193,8 +301,9 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
     agent.instructions = std::move(text);
   }
   if (auto tools = object.find_value("tools")) {
-    TRY(functions, read_tools(*tools));
-    agent.functions = std::move(functions);
+    TRY(read, read_tools(*tools));
+    agent.functions = std::move(read.functions);
+    agent.mcp_servers = std::move(read.mcp_servers);
   }
   if (auto reasoning = object.find_value("reasoning")) TRY_VOID(read_reasoning(*reasoning, agent));
   if (auto text = object.find_value("text")) TRY_VOID(read_text_config(*text, agent));
@@ -204,6 +313,17 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
   }
   TRY_VOID(check_unsupported(object));
   return agent;
+}
+
+Result<void> check_mcp_servers(const AgentConfig& agent, const AdmitToolServer& admit) {
+  for (const McpServerConfig& server : agent.mcp_servers) {
+    auto admitted = admit(server.url);
+    if (admitted) continue;
+    std::string path = fmt::format("agent.tools[{}].transport.server_url", server.position);
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': {}", path, admitted.error().message), path);
+  }
+  return {};
 }
 
 Result<void> check_capabilities(const AgentConfig& agent,

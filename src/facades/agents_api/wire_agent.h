@@ -1,6 +1,7 @@
 // The `agent` member of a request: an inline agent's configuration. Pure functions.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
@@ -22,6 +23,13 @@ inline constexpr std::initializer_list<std::string_view> kAgentSettings = {
 
 /// The settings among an object's members; `model` must be there, others are left alone.
 Result<engine::AgentConfig> read_agent_settings(const JsonObject& object);
+
+/// Whether this server uses the tools of a server at a URL.
+using AdmitToolServer = std::function<Result<void>(std::string_view url)>;
+
+/// kInvalidArgument with the member's path where the agent names an MCP server that may not be
+/// used.
+Result<void> check_mcp_servers(const engine::AgentConfig& agent, const AdmitToolServer& admit);
 
 /// kInvalidArgument with the member's path where the agent asks for what its model's provider has
 /// no words for.

@@ -1,5 +1,7 @@
 #include "facades/agents_api/wire_out.h"
 
+#include <algorithm>
+
 #include "base/raw_json.h"
 #include "facades/common/json_writer.h"
 
@@ -142,6 +144,34 @@ void append_function_tool(std::string& out, const engine::FunctionConfig& functi
       .end();
 }
 
+void append_mcp_tool(std::string& out, const engine::McpServerConfig& server) {
+  ObjectWriter object(out);
+  object.text("type", "mcp").text("server_label", server.label);
+  ObjectWriter(object.begin("transport")).text("type", "http").text("server_url", server.url).end();
+  if (server.allowed_tools)
+    append_array(object.begin("allowed_tools"), *server.allowed_tools,
+                 [](std::string& to, const std::string& name) { append_quoted(to, name); });
+  else
+    object.null("allowed_tools");
+  object.text("connection_origin", "service")
+      .null("credential_id")
+      .raw("request_metadata", "{}")
+      .boolean("required", server.required)
+      .end();
+}
+
+/// All tools, in the order in which the agent has them.
+void append_tools(std::string& out, const engine::AgentConfig& agent) {
+  std::vector<std::string> tools;
+  for (const engine::FunctionConfig& function : agent.functions)
+    append_function_tool(tools.emplace_back(), function);
+  for (const engine::McpServerConfig& server : agent.mcp_servers) {
+    auto place = std::min(server.position, tools.size());
+    append_mcp_tool(*tools.emplace(tools.begin() + static_cast<std::ptrdiff_t>(place)), server);
+  }
+  append_array(out, tools, [](std::string& to, const std::string& tool) { to += tool; });
+}
+
 void append_text_config(std::string& out, const engine::AgentConfig& agent) {
   ObjectWriter object(out);
   ObjectWriter format(object.begin("format"));
@@ -207,6 +237,9 @@ std::string_view name_of(ItemType type) {
       return "function_call";
     case ItemType::kFunctionOutput:
       return "function_call_output";
+    case ItemType::kMcpCall:
+    case ItemType::kMcpResult:
+      return "mcp_call";
   }
   return "message";
 }
@@ -308,7 +341,7 @@ std::string make_list(const engine::Listed<T>& listed, Append append, IdOf id_of
 
 void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent) {
   object.text("model", agent.model).text_or_null("instructions", agent.instructions);
-  append_array(object.begin("tools"), agent.functions, append_function_tool);
+  append_tools(object.begin("tools"), agent);
   ObjectWriter reasoning(object.begin("reasoning"));
   reasoning.text_or_null("effort", agent.reasoning_effort)
       .text_or_null("summary", agent.reasoning_summary)
@@ -391,6 +424,15 @@ void append_item(std::string& out, const engine::ItemView& item) {
       object.text("status", name_of(item.status))
           .text("call_id", item.call_id)
           .raw("output", item.output ? std::string_view(*item.output) : "null")
+          .text_or_null("error", item.error);
+      break;
+    case ItemType::kMcpCall:
+    case ItemType::kMcpResult:
+      object.text("status", name_of(item.status))
+          .text("server_label", item.server_label)
+          .text("name", item.name);
+      append_arguments(object.begin("arguments"), item.arguments);
+      object.raw("output", item.output ? std::string_view(*item.output) : "null")
           .text_or_null("error", item.error);
       break;
   }
