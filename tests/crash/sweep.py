@@ -7,7 +7,12 @@ Idempotency-Key — starts it again and goes on. At the end the transcript must 
 crash, everything that was acknowledged must still be there, and nothing twice.
 
     sweep.py --binary perdure --shim power_loss_shim.so [--seconds 60] [--modes kill,power]
+             [--scenario session|mcp]
              [--point N --mode M --seed S]      one run alone, as a failure prints it
+
+The scenario `mcp` has a server of tools outside, which counts: an opaque call must never be made
+twice, a repeatable one only with the same key. Its mode `hold` needs no shim: the server is killed
+while the list of tools (point 1) or the calls (point 2) are being answered, in both protocols.
 
 The windows in which the server died are read from what it left on disk; a window that was never hit
 fails the test, because then the sweep showed less than it says.
@@ -22,10 +27,12 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from perdure_test import LOOK, Model, Scratch, Server, ServerDied, message, tool_result  # noqa: E402
+from mcp_server import McpServer  # noqa: E402
+from perdure_test import HANG, LOOK, Model, Scratch, Server, ServerDied, message, tool_result  # noqa: E402
 
 Run = collections.namedtuple("Run", "mode point seed")
 WINDOWS = ("before intent", "between intent and result", "after result")
@@ -34,8 +41,13 @@ WINDOWS = ("before intent", "between intent and result", "after result")
 class Scenario:
     """One client's work: four requests that change something, repeated until each is acknowledged."""
 
-    def __init__(self, server, on_death):
+    windows = WINDOWS
+    turns = 3
+    said = ["alpha", "tool please", "omega"]
+
+    def __init__(self, server, on_death, outside=None):
         self.server = server
+        self.outside = outside  # the server of tools
         self.on_death = on_death
         self.acknowledged = {}  # key: (status, body)
         self.session = None
@@ -77,13 +89,20 @@ class Scenario:
             lines.append(f"{item['type']} {item['status']}: {text}")
         return lines
 
-    def check(self, expected, model):
+    def tools(self):
+        return [LOOK]
+
+    def check_transcript(self, expected, _window):
         transcript = self.transcript()
         assert transcript == expected, "the transcript differs:\n  " + "\n  ".join(transcript)
+        return transcript
+
+    def check(self, expected, model, window=None):
+        expected = self.check_transcript(expected, window)
         turns = self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns")[2]["data"]
-        assert [turn["status"] for turn in turns] == ["completed"] * 3, turns
+        assert [turn["status"] for turn in turns] == ["completed"] * self.turns, turns
         # What was acknowledged is acknowledged the same way again, and changes nothing.
-        again = self.server.create("alpha", "create", [LOOK])
+        again = self.server.create("alpha", "create", self.tools())
         assert again[0] == 201 and again[2] == self.acknowledged["create"][1], again
         assert self.server.send(self.session, [message("omega")], "omega")[0] == 202
         assert self.transcript() == expected, "a repeated request was carried out twice"
@@ -93,34 +112,98 @@ class Scenario:
         for request in requests:
             said = [part["content"] for part in request["messages"] if part["role"] == "user"]
             flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
-            assert flat == ["alpha", "tool please", "omega"][: len(flat)], flat
+            assert flat == self.said[: len(flat)], flat
+
+    @staticmethod
+    def window(database):
+        """Where in the life of an effect the server died."""
+        open_effects = database.execute("select count(*) from effect").fetchone()[0]
+        entries = database.execute("select count(*) from journal").fetchone()[0]
+        if open_effects:
+            return WINDOWS[1]
+        return WINDOWS[2] if entries else WINDOWS[0]
 
 
-def window_of(data):
-    """Where in the life of an effect the server died, by what is on disk."""
+class McpScenario(Scenario):
+    """The same with calls of a server's tools, one of them opaque; windows are those of the calls."""
+
+    windows = ("before intent", "between intent and result", "between result and event", "after the call")
+    said = ["alpha", "use counter__book and counter__put", "omega"]
+
+    def tools(self):
+        return [self.outside.tool()]
+
+    def run(self):
+        server = self.server
+        self.session = self.change("create", lambda key: server.create("alpha", key, self.tools()))["id"]
+        self.wait("idle")
+        self.change("use", lambda key: server.send(self.session, [message(self.said[1])], key))
+        self.wait("idle")
+        self.change("omega", lambda key: server.send(self.session, [message("omega")], key))
+        self.wait("idle")
+        return self
+
+    def calls(self):
+        """(name, status) of the session's calls, unfinished ones too."""
+        status, _, page = self.surely(lambda: self.server.request(
+            "GET", f"/v1/agents/sessions/{self.session}/items?order=asc&limit=100&include_incomplete=true"))
+        assert status == 200, (status, page)
+        return [(item["name"], item["status"]) for item in page["data"] if item["type"] == "mcp_call"]
+
+    def check_transcript(self, expected, window):
+        calls = self.calls()
+        assert [name for name, _ in calls] == ["book", "put"], calls
+        book, put = (status for _, status in calls)
+        booked, was_put = self.outside.count("book"), self.outside.count("put")
+        assert max(booked.values(), default=0) <= 1 and len(booked) <= 1, f"an opaque call was repeated: {booked}"
+        assert put == "completed" and len(was_put) == 1, (put, was_put)
+        may_be_unknown = window == self.windows[1]
+        assert book == "completed" or (may_be_unknown and book == "incomplete"), (book, window)
+        if book == "completed":
+            assert len(booked) == 1, "a call that is said to have happened did not"
+        transcript = self.transcript()
+        if book == "completed" and expected:
+            assert sorted(transcript) == sorted(expected), "the transcript differs:\n  " + "\n  ".join(transcript)
+        return transcript
+
+    @staticmethod
+    def window(database):
+        kinds = [kind for (kind,) in database.execute("select kind from journal order by seq")]
+        begun, ended = kinds.count(40), sum(kind in (41, 42) for kind in kinds)
+        if not begun:
+            return McpScenario.windows[0]
+        if ended < 2:
+            return McpScenario.windows[1]
+        last = max(index for index, kind in enumerate(kinds) if kind in (41, 42))
+        return McpScenario.windows[3 if 21 in kinds[last:] else 2]
+
+
+SCENARIOS = {"session": Scenario, "mcp": McpScenario}
+
+
+def window_of(data, scenario):
+    """Where the server died, by what is on disk."""
     with tempfile.TemporaryDirectory(prefix="perdure-window-") as copy:
         for name in os.listdir(data):
             if name.startswith("perdure.db"):
                 shutil.copy(os.path.join(data, name), copy)
         path = os.path.join(copy, "perdure.db")
         if not os.path.exists(path):
-            return WINDOWS[0]
+            return scenario.windows[0]
         try:
             database = sqlite3.connect(path)
-            open_effects = database.execute("select count(*) from effect").fetchone()[0]
-            entries = database.execute("select count(*) from journal").fetchone()[0]
+            window = scenario.window(database)
             database.close()
         except sqlite3.DatabaseError:
-            return WINDOWS[0]  # died while it made the file
-    if open_effects:
-        return WINDOWS[1]
-    return WINDOWS[2] if entries else WINDOWS[0]
+            return scenario.windows[0]  # died while it made the file
+    return window
 
 
 class Sweep:
-    def __init__(self, binary, shim):
+    def __init__(self, binary, shim, scenario):
         self.binary = os.path.realpath(binary)
-        self.shim = os.path.realpath(shim)
+        self.shim = os.path.realpath(shim) if shim else None
+        self.scenario = scenario
         self.expected = None
 
     def shim_environment(self, directory, run, report=None):
@@ -138,12 +221,12 @@ class Sweep:
     def baseline(self):
         """The transcript without a crash, and how many points the scenario has."""
         with Scratch() as directory:
-            model = Model()
+            model, outside = Model(), McpServer()
             report = os.path.join(directory, "points")
             server = Server(self.binary, directory, model.config())
             try:
                 server.start(self.shim_environment(directory, Run("kill", 0, 1), report))
-                scenario = Scenario(server, lambda: (_ for _ in ()).throw(AssertionError("it died")))
+                scenario = self.scenario(server, lambda: (_ for _ in ()).throw(AssertionError("it died")), outside)
                 scenario.run()
                 self.expected = scenario.transcript()
                 scenario.check(self.expected, model)
@@ -152,38 +235,58 @@ class Sweep:
                     return int(file.read())
             finally:
                 server.close()
+                outside.close()
                 model.close()
 
     def one(self, run):
         """Runs it; returns the window it died in, or None if it never died. Raises on a fault."""
         with Scratch() as directory:
-            model = Model()
+            # Both protocols have their turn, always with the same points.
+            model, outside = Model(), McpServer(modern=(run.point + run.seed) % 2 == 0)
             server = Server(self.binary, directory, model.config())
+            windows = self.scenario.windows
             died = []
 
             def restart():
                 server.process.wait()
                 if not died:
-                    died.append(window_of(server.data) if os.path.isdir(server.data) else WINDOWS[0])
+                    died.append(window_of(server.data, self.scenario)
+                                if os.path.isdir(server.data) else windows[0])
+                outside.open_gates()
                 server.start()
 
             try:
                 try:
-                    server.start(self.shim_environment(directory, run))
+                    server.start(None if run.mode == "hold" else self.shim_environment(directory, run))
                 except ServerDied:
                     restart()
-                scenario = Scenario(server, restart)
-                scenario.run().check(self.expected, model)
+                if run.mode == "hold":
+                    (outside.list_gate if run.point == 1 else outside.call_gate).clear()
+                    threading.Thread(target=self.kill_while_held, args=(run, server, outside), daemon=True).start()
+                scenario = self.scenario(server, restart, outside)
+                scenario.run().check(self.expected, model, died[0] if died else None)
                 return died[0] if died else None
             finally:
                 server.close()
+                outside.close()
                 model.close()
+
+    @staticmethod
+    def kill_while_held(run, server, outside):
+        """Kills it while the list (point 1), or both calls (point 2), are being answered."""
+        end = time.monotonic() + HANG
+        while time.monotonic() < end:
+            if outside.lists if run.point == 1 else outside.count("book") and outside.count("put"):
+                server.process.kill()
+                return
+            time.sleep(0.001)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
-    parser.add_argument("--shim", required=True)
+    parser.add_argument("--shim", help="needed for the modes kill and power")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="session")
     parser.add_argument("--modes", default="kill,power")
     parser.add_argument("--seconds", type=float, default=0, help="stop after; 0: every run")
     parser.add_argument("--seeds", type=int, default=1, help="for the modes that have chance in them")
@@ -193,15 +296,17 @@ def main():
     parser.add_argument("--order", type=int, default=random.randrange(1 << 30))
     options = parser.parse_args()
 
-    sweep = Sweep(options.binary, options.shim)
-    points = sweep.baseline()
+    windows_of_all = SCENARIOS[options.scenario].windows
+    modes = options.modes.split(",")
+    sweep = Sweep(options.binary, options.shim, SCENARIOS[options.scenario])
+    points = sweep.baseline() if options.shim else 0
     if options.point:
         print("died", sweep.one(Run(options.mode, options.point, options.seed)))
         return 0
     runs = [Run(mode, point, seed)
-            for mode in options.modes.split(",")
-            for point in range(1, points + 1)
-            for seed in range(1, (options.seeds if mode == "power" else 1) + 1)]
+            for mode in modes
+            for point in range(1, (2 if mode == "hold" else points) + 1)
+            for seed in range(1, (options.seeds if mode == "power" else 2 if mode == "hold" else 1) + 1)]
     random.Random(options.order).shuffle(runs)
     end = time.monotonic() + options.seconds if options.seconds else float("inf")
     windows = collections.Counter()
@@ -223,10 +328,10 @@ def main():
                 except Exception as error:  # noqa: BLE001 - every fault is one failed run
                     failed += 1
                     print(f"FAILED {run}: {error}\n  alone: {sys.argv[0]} --binary {options.binary} "
-                          f"--shim {options.shim} --mode {run.mode} --point {run.point} --seed {run.seed}")
+                          f"--shim {options.shim} --scenario {options.scenario} --mode {run.mode} --point {run.point} --seed {run.seed}")
     print(f"{points} points; {made} of {len(runs)} runs (order {options.order}); died: "
-          + ", ".join(f"{window} {windows[window]}" for window in (*WINDOWS, "never")))
-    missed = [window for window in WINDOWS if not windows[window]]
+          + ", ".join(f"{window} {windows[window]}" for window in (*windows_of_all, "never")))
+    missed = [window for window in windows_of_all if not windows[window]] if modes != ["hold"] else []
     if missed:
         print(f"FAILED: no run died {' or '.join(missed)}")
         failed += 1

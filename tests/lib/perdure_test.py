@@ -197,7 +197,7 @@ class Model:
     """A chat-completions server in this process: it outlives every crash, and counts.
 
     The answer depends on the request alone: a last user message with "tool" in it makes it call
-    `look`; anything else is echoed, a tool's result too.
+    `look`, one with "use" and names of tools calls these; anything else is echoed, a tool's result too.
     """
 
     def __init__(self):
@@ -243,7 +243,16 @@ class Model:
                     content = "".join(part.get("text", "") for part in content)
                 deltas = [{"role": "assistant", "content": ""}]
                 finish = "stop"
-                if last["role"] == "user" and "tool" in content and body.get("tools"):
+                named = [tool["function"]["name"] for tool in body.get("tools") or ()
+                         if last["role"] == "user" and content.startswith("use ")
+                         and tool["function"]["name"] in content]
+                if named:
+                    deltas += [{"tool_calls": [{"index": index, "id": f"call_{len(body['messages'])}_{index}",
+                                                "type": "function",
+                                                "function": {"name": name, "arguments": "{}"}}]}
+                               for index, name in enumerate(named)]
+                    finish = "tool_calls"
+                elif last["role"] == "user" and "tool" in content and body.get("tools"):
                     call = {"index": 0, "id": f"call_{len(body['messages'])}", "type": "function",
                             "function": {"name": "look", "arguments": "{}"}}
                     deltas.append({"tool_calls": [call]})

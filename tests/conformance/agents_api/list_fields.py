@@ -40,9 +40,9 @@ REQUESTS = {
 OPAQUE = {
     "EnvironmentParamOpenAIHosted", "EnvironmentParamSelfHosted", "EnvironmentParamPrewarmed",
     "AgentToolConfigParamToolSearch", "AgentToolConfigParamProgrammaticToolCalling",
-    "AgentToolConfigParamMcp", "AgentToolConfigParamWebSearch", "AgentToolConfigParamComputerUse",
+    "McpTransportConfigParamStdio", "AgentToolConfigParamWebSearch", "AgentToolConfigParamComputerUse",
     "AgentToolConfigParamAutomations", "PersistedAgentToolConfigParamToolSearch",
-    "PersistedAgentToolConfigParamProgrammaticToolCalling", "PersistedAgentToolConfigParamMcp",
+    "PersistedAgentToolConfigParamProgrammaticToolCalling", "PersistedMcpTransportConfigParamStdio",
     "PersistedAgentToolConfigParamWebSearch", "PersistedAgentToolConfigParamComputerUse",
     "PersistedAgentToolConfigParamAutomations", "InputContentParamInputImage",
     "SessionInputParamAgentSessionInputMcpApprovalRequestResult",
