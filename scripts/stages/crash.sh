@@ -8,8 +8,10 @@ hide_the_user
 sweep=(--binary "$PERDURE_BIN" --shim build/release/tests/power_loss/power_loss_shim.so)
 if [[ -n ${PERDURE_LONG:-} ]]; then
   counted python3 tests/crash/sweep.py "${sweep[@]}" --seeds 3 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,power,hold --seeds 2 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 300
 else
   counted python3 tests/crash/sweep.py "${sweep[@]}" --seconds 60 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,hold --seconds 40 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20
 fi

@@ -30,7 +30,6 @@ std::string told(const tools::ToolResult& result) {
 
 void SessionActor::start_list(const Committed&, OpenToolList list) {
   if (core_.draining || stop_in_force() || !is_open(list.seq)) return;
-  ++core_.counters.effects_started;
   ++core_.effects_running;
   running_[list.seq] = std::make_shared<Running>();
   async::spawn(core_.parts.executor, "tools of " + list.server, run_list(std::move(list)));

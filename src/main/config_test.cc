@@ -119,6 +119,12 @@ name = "big"
 provider = "openai"
 upstream = "gpt-5"
 context_window = 400000
+[tools]
+mcp_allow = ["https://tools.example/team/"]
+[[mcp_server]]
+label = "desk"
+url = "http://127.0.0.1:3000/mcp"
+authorization_env = "DESK_TOKEN"
 [[model]]
 name = "small"
 provider = "fake"
@@ -140,6 +146,9 @@ name_tools = true
   EXPECT_EQ(config.models[0].context_window, 400000);
   EXPECT_EQ(config.models[1].upstream, "small");
   EXPECT_TRUE(config.models[1].name_tools);
+  EXPECT_EQ(config.mcp_allow, std::vector<std::string>{"https://tools.example/team/"});
+  ASSERT_EQ(config.mcp_servers.size(), 1u);
+  EXPECT_EQ(config.mcp_servers[0].authorization_env, "DESK_TOKEN");
 }
 
 TEST_F(ConfigTest, ANamedFileMustExistAndTheDefaultOneNeedNot) {
@@ -171,10 +180,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "here: listen, data_dir, hosts)"},
         Mistake{"UnknownSection", "\n[sever]\n",
                 "perdure.toml:2: sever is not a known key: did you mean 'server'? (known here: "
-                "server, store, log, cluster, secrets, provider, model)"},
+                "server, store, log, cluster, secrets, tools, provider, model, mcp_server)"},
         Mistake{"UnlikeAnything", "colour = 1\n",
                 "perdure.toml:1: colour is not a known key (known here: server, store, log, "
-                "cluster, secrets, provider, model)"},
+                "cluster, secrets, tools, provider, model, mcp_server)"},
         Mistake{"WrongType", "[server]\n\nlisten = 8787\n",
                 "perdure.toml:3: [server] listen must be a string, not a whole number"},
         Mistake{"NotATable", "server = 'x'\n",
@@ -220,6 +229,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "perdure.toml:4: [[model]] context_window must be a whole number, not a string"},
         Mistake{"WordForABoolean", "[[model]]\nname='m'\nprovider='x'\nname_tools='yes'\n",
                 "perdure.toml:4: [[model]] name_tools must be true or false, not a string"},
+        Mistake{"BadMcpAllow", "[tools]\nmcp_allow = ['tools.example']\n",
+                "perdure.toml:2: [tools] mcp_allow has 'tools.example': The URL is refused: it is "
+                "not an absolute URL."},
+        Mistake{"McpServerWithoutUrl", "[[mcp_server]]\nlabel = 'x'\n",
+                "perdure.toml:1: [[mcp_server]] url is missing"},
+        Mistake{"TwoMcpServers",
+                "[[mcp_server]]\nlabel='x'\nurl='https://x/'\n[[mcp_server]]\nlabel='x'",
+                "perdure.toml:5: [[mcp_server]] label 'x' names two servers"},
+        Mistake{"McpCredentialInTheClear",
+                "[[mcp_server]]\nlabel='x'\nurl='http://x.example/'\nauthorization_env='T'",
+                "perdure.toml:3: [[mcp_server]] url would send the credential in the clear: use "
+                "https://"},
         Mistake{"OwnAddress",
                 "[[provider]]\nname='x'\nkind='openai-chat'\nbase_url='http://localhost:8787/v1'",
                 "The provider 'x' at http://localhost:8787/v1 is this server itself: every model "

@@ -36,6 +36,7 @@ class Receipts : public journal::JournalStore {
 class FakeEngine final : public engine::Engine {
  public:
   Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
+  Result<void> admit_tool_server(std::string_view) const override { return {}; }
   models::Capabilities can{.reasoning_summary = true,
                            .verbosity = true,
                            .images = true,

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "facades/agents_api/limits.h"
+#include "facades/agents_api/wire_agent.h"
 
 namespace perdure::facades::agents_api {
 namespace {
@@ -111,6 +112,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"", R"(,"experimental":{"time_awareness":true})",
                 "agent.experimental.time_awareness"},
         Refusal{"", R"(,"tools":[{"type":"web_search"}])", "agent.tools[0].type"},
+        Refusal{"", R"(,"tools":[{"type":"mcp","server_label":"s","transport":{"type":"stdio",
+                "command":"c","cwd":"/"}}])",
+                "agent.tools[0].transport.type"},
+        Refusal{"", R"(,"tools":[{"type":"mcp","server_label":"s","transport":{"type":"http",
+                "server_url":"https://x/","authorization":"Bearer t"}}])",
+                "agent.tools[0].transport.authorization"},
+        Refusal{"", R"(,"tools":[{"type":"mcp","server_label":"s","transport":{"type":"http",
+                "server_url":"https://x/","headers":{"x-key":"t"}}}])",
+                "agent.tools[0].transport.headers"},
         Refusal{"", R"(,"tools":[{"type":"function","name":"f","description":"","async":true,
                 "parameters":{"type":"object"}}])",
                 "agent.tools[0].async"},
@@ -161,6 +171,48 @@ TEST(CreateSession, SchemasMustDescribeAnObject) {
   EXPECT_EQ(error.message,
             R"(agent.text.format.schema must have top-level type "object"; got "array")");
   EXPECT_EQ(error.param, "agent.text.format.schema");
+}
+
+TEST(CreateSession, AnMcpServerArrives) {
+  auto read = create(create_body("", R"(,"tools":[
+      {"type":"function","name":"f","description":"","parameters":{"type":"object"}},
+      {"type":"mcp","server_label":"desk","required":true,"allowed_tools":["a.b"],
+       "connection_origin":"service","credential_id":null,"request_metadata":{},
+       "transport":{"type":"http","server_url":"https://desk.example/mcp","headers":null}}])"));
+  ASSERT_TRUE(read) << read.error().message;
+  const engine::AgentConfig& agent = read->command.agent;
+  ASSERT_EQ(agent.mcp_servers.size(), 1u);
+  EXPECT_EQ(agent.mcp_servers[0].label, "desk");
+  EXPECT_EQ(agent.mcp_servers[0].url, "https://desk.example/mcp");
+  EXPECT_EQ(agent.mcp_servers[0].allowed_tools, std::vector<std::string>{"a.b"});
+  EXPECT_TRUE(agent.mcp_servers[0].required);
+  EXPECT_EQ(agent.mcp_servers[0].position, 1u);
+}
+
+TEST(CreateSession, AnMcpServerThatMayNotBeUsedIsRefusedWithItsPath) {
+  auto read = create(create_body("", R"(,"tools":[
+      {"type":"mcp","server_label":"a","transport":{"type":"http","server_url":"https://a/"}},
+      {"type":"mcp","server_label":"b","transport":{"type":"http","server_url":"https://b/"}}])"));
+  ASSERT_TRUE(read);
+  auto checked = check_mcp_servers(read->command.agent, [](std::string_view url) -> Result<void> {
+    if (url == "https://a/") return {};
+    return fail(ErrorCode::kInvalidArgument, "Not that one.");
+  });
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().param, "agent.tools[1].transport.server_url");
+  EXPECT_EQ(checked.error().message,
+            "Invalid 'agent.tools[1].transport.server_url': Not that one.");
+}
+
+TEST(CreateSession, AnMcpServersUrlIsStrict) {
+  for (const char* url : {"", "x", "ftp://x/", "https://user:secret@x/", "http://127.1/"}) {
+    Error error = create_error(
+        create_body("", fmt::format(R"(,"tools":[{{"type":"mcp","server_label":"s","transport":)"
+                                    R"({{"type":"http","server_url":"{}"}}}}])",
+                                    url)));
+    EXPECT_EQ(error.param, "agent.tools[0].transport.server_url") << url;
+    EXPECT_EQ(error.message.find("secret"), std::string::npos);
+  }
 }
 
 std::string function(std::string_view name) {

@@ -61,6 +61,44 @@ TEST(WireOut, WhatASessionWaitsForAndWasGiven) {
   EXPECT_TRUE(has(R"("status":"requires_action","error":"It broke.")"));
 }
 
+TEST(WireOut, ToolsStandInTheAgentsOrder) {
+  engine::SessionView view = session_view();
+  engine::AgentConfig agent = *view.agent;
+  agent.functions = {{"f", "", "{}"}, {"g", "", "{}"}};
+  agent.mcp_servers = {
+      {.label = "a", .url = "https://a/", .allowed_tools = {{"x", "y"}}, .position = 0},
+      {.label = "b", .url = "https://b/", .required = true, .position = 2}};
+  view.agent = std::make_shared<engine::AgentConfig>(agent);
+  std::string text = session_json(view);
+  auto at = [&](std::string_view part) { return text.find(part); };
+  EXPECT_NE(at(R"({"type":"mcp","server_label":"a","transport":{"type":"http",)"
+               R"("server_url":"https://a/"},"allowed_tools":["x","y"],)"
+               R"("connection_origin":"service","credential_id":null,"request_metadata":{},)"
+               R"("required":false})"),
+            std::string::npos);
+  EXPECT_LT(at(R"("server_label":"a")"), at(R"("name":"f")"));
+  EXPECT_LT(at(R"("name":"f")"), at(R"("server_label":"b")"));
+  EXPECT_LT(at(R"("server_label":"b")"), at(R"("name":"g")"));
+}
+
+TEST(WireOut, AnMcpCallHasEveryMemberAndIsNoFunctionCall) {
+  engine::ItemView item;
+  item.id = "mcp_1";
+  item.turn_id = "turn_1";
+  item.type = engine::ItemType::kMcpCall;
+  item.status = engine::ItemStatus::kFailed;
+  item.call_id = "call_1";
+  item.name = "book.seat";
+  item.server_label = "desk";
+  item.arguments = R"({"seat": 1.50})";
+  item.error = "No seat.";
+  std::string text;
+  append_item(text, item);
+  EXPECT_EQ(text, R"({"id":"mcp_1","type":"mcp_call","turn_id":"turn_1","status":"failed",)"
+                  R"("server_label":"desk","name":"book.seat","arguments":{"seat": 1.50},)"
+                  R"("output":null,"error":"No seat."})");
+}
+
 TEST(WireOut, ATurnHasEveryMember) {
   engine::TurnView turn;
   turn.id = "turn_1";
