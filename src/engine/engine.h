@@ -209,7 +209,7 @@ struct EngineParts {
   models::Catalog& models;
   policy::Policy& policy;
   tools::Registry& tools;
-  policy::Stops& stops;  ///< loaded; `policy` asks them too
+  policy::Stops& stops;                        ///< loaded; `policy` asks them too
   tools::ServerTools* server_tools = nullptr;  ///< none: no agent may name a server
 };
 

@@ -33,6 +33,7 @@ class FakeEngine final : public engine::Engine {
     co_return engine::Stopped{stop, 3};
   }
   Result<models::Capabilities> capabilities(std::string_view) const override { return not_here(); }
+  Result<void> admit_tool_server(std::string_view) const override { return not_here(); }
   Task<Result<engine::Created>> create_session(engine::CreateSession) override {
     co_return not_here();
   }
