@@ -109,6 +109,7 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
   provider.base_url = section.text("base_url").value_or("");
   provider.api_key_env = section.text("api_key_env").value_or("");
   provider.script = section.text("script").value_or("");
+  provider.reasoning_member = section.text("reasoning_member").value_or("");
   TRY_VOID(section.finish());
   if (provider.name.empty()) return section.wrong("name", "is missing");
   if (provider.kind.empty()) return section.wrong("kind", "is missing");
@@ -117,6 +118,8 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
     return section.wrong("base_url", provider.kind == "scripted"
                                          ? "has no meaning for a scripted provider"
                                          : "is missing");
+  if (provider.kind != "openai-chat" && !provider.reasoning_member.empty())
+    return section.wrong("reasoning_member", "belongs to the kind 'openai-chat' only");
   if (provider.kind != "scripted" && !provider.script.empty())
     return section.wrong("script", "belongs to the kind 'scripted' only");
   if (!provider.base_url.empty()) TRY_VOID(check_url(provider.base_url, section.where("base_url")));

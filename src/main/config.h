@@ -37,9 +37,10 @@ struct Address {
 struct ProviderConfig {
   std::string name;
   std::string kind;
-  std::string base_url;     ///< empty only for kind "scripted"
-  std::string api_key_env;  ///< empty: no key
-  std::string script;       ///< kind "scripted": its file; empty: the demo
+  std::string base_url;          ///< empty only for kind "scripted"
+  std::string api_key_env;       ///< empty: no key
+  std::string script;            ///< kind "scripted": its file; empty: the demo
+  std::string reasoning_member;  ///< kind "openai-chat": where reasoning goes back; empty: nowhere
 };
 
 struct ModelConfig {

@@ -209,6 +209,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "data directory)"},
         Mistake{"BadAdvertise", "[cluster]\nadvertise = 'node1'\n",
                 "perdure.toml:2: [cluster] advertise: 'node1' is not an http:// or https:// URL"},
+        Mistake{
+            "ReasoningMemberOfAnotherKind",
+            "[[provider]]\nname = 'x'\nkind = 'openai-responses'\nbase_url = 'http://h/v1'\n"
+            "reasoning_member = 'reasoning'\n",
+            "perdure.toml:5: [[provider]] reasoning_member belongs to the kind 'openai-chat' only"},
         Mistake{"ProviderWithoutName", "[[provider]]\nkind = 'scripted'\n",
                 "perdure.toml:1: [[provider]] name is missing"},
         Mistake{"ProviderWithoutKind", "\n[[provider]]\nname = 'x'\n",

@@ -50,8 +50,10 @@ Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
                               config.name, config.api_key_env));
     key = *value;
   }
-  models::EndpointSettings endpoint{
-      .name = config.name, .base_url = config.base_url, .api_key = std::move(key)};
+  models::EndpointSettings endpoint{.name = config.name,
+                                    .base_url = config.base_url,
+                                    .api_key = std::move(key),
+                                    .reasoning_member = config.reasoning_member};
   if (endpoint.base_url.empty())
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("The provider '{}' has no base_url.", config.name));
