@@ -42,9 +42,9 @@ struct OutputItem {
   bool refusal = false;
   std::string call_id;  ///< function call: the provider's, unique within the response
   std::string name;
-  std::string arguments;     ///< the JSON text exactly as the model wrote it
-  std::string raw;           ///< the provider's own item as received, or empty
-  /// The kind of provider that `raw`, or the text of reasoning, may be sent to: "openai-responses" …
+  std::string arguments;  ///< the JSON text exactly as the model wrote it
+  std::string raw;        ///< the provider's own item as received, or empty
+  /// The kind of provider that `raw`, or reasoning's text, may go back to: "openai-responses" …
   std::string raw_provider;
 };
 
