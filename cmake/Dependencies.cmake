@@ -3,6 +3,7 @@
 find_package(Boost 1.81 REQUIRED COMPONENTS json url system)
 find_package(OpenSSL 3 REQUIRED)
 find_package(SQLite3 3.40 REQUIRED)
+find_package(PostgreSQL 15 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Threads REQUIRED)
 

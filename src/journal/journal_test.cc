@@ -16,7 +16,7 @@ using ::testing::SizeIs;
 
 class Journal : public testing::StoreTest {};
 
-INSTANTIATE_TEST_SUITE_P(, Journal, ::testing::Values("sqlite", "memory"),
+INSTANTIATE_TEST_SUITE_P(, Journal, ::testing::Values("sqlite", "postgres", "memory"),
                          [](const auto& info) { return info.param; });
 
 const SessionKey kA = key_of("p1", "sess_a");

@@ -18,8 +18,11 @@
 #include "journal/journal.h"
 #include "journal/memory/memory_disk.h"
 #include "journal/memory/memory_journal.h"
+#include "journal/postgres/connection.h"
+#include "journal/postgres/postgres_journal.h"
 #include "journal/sqlite/database.h"
 #include "journal/sqlite/sqlite_journal.h"
+#include "journal/testing/postgres_server.h"
 
 namespace perdure::journal::testing {
 
@@ -94,16 +97,50 @@ class Loop {
   boost::asio::io_context context_;
 };
 
-/// A store of the kind that the parameter names, "sqlite" or "memory".
+/// A connection to a store's database, beside the store.
+class RawPostgres {
+ public:
+  explicit RawPostgres(const std::string& url) : target_(postgres::Target::parse(url).value()) {
+    auto opened = postgres::Connection::open(target_, interrupt_);
+    if (!opened) throw std::runtime_error(opened.error().message);
+    connection_ = std::move(*opened);
+  }
+  void execute(const std::string& sql) {
+    if (auto done = connection_->script(sql); !done) throw std::runtime_error(done.error().message);
+  }
+  /// The one number that a query gives.
+  std::int64_t number(const std::string& sql) {
+    const postgres::Statement statement(sql);
+    auto answers = connection_->run({&statement, 1}, 10'000);
+    if (!answers) throw std::runtime_error(answers.error().message);
+    return answers->at(0).integer(0, 0);
+  }
+
+ private:
+  postgres::Target target_;
+  postgres::Interrupt interrupt_;
+  std::unique_ptr<postgres::Connection> connection_;
+};
+
+/// A store of the kind that the parameter names, "sqlite", "postgres" or "memory".
 class StoreTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { open(); }
+  void TearDown() override {
+    store_.reset();
+    if (!url_.empty()) PostgresServer::of_this_program().give_back(url_);
+  }
 
   void open() {
     if (GetParam() == "memory") {
       auto memory = std::make_unique<MemoryJournal>(env_, disk_);
       disk_ = memory->disk();
       store_ = std::move(memory);
+    } else if (GetParam() == "postgres") {
+      if (url_.empty()) url_ = PostgresServer::of_this_program().take_database();
+      auto postgres = PostgresJournal::open({.url = url_}, env_);
+      ASSERT_TRUE(postgres) << postgres.error().message;
+      store_ = std::move(*postgres);
     } else {
       auto sqlite = SqliteJournal::open({.directory = directory_.data()}, env_, pool_);
       ASSERT_TRUE(sqlite) << sqlite.error().message;
@@ -120,6 +157,9 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
   void take_over(const SessionKey& key) {
     if (disk_) {
       disk_->sessions.at(key).row.epoch += 1000;
+    } else if (!url_.empty()) {
+      RawPostgres(url_).execute("UPDATE session SET epoch = epoch + 1000 WHERE project = '" +
+                                key.project.value + "' AND id = '" + key.session.value + "'");
     } else {
       sqlite::Connection raw(directory_.database(), sqlite::Access::kWrite);
       raw.run("UPDATE session SET epoch = epoch + 1000 WHERE project = ? AND id = ?",
@@ -128,9 +168,14 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
   }
 
   /// While the result lives no write of the store can begin (in memory none can before a poll).
-  std::unique_ptr<sqlite::Connection> hold_writes() {
+  std::shared_ptr<void> hold_writes() {
     if (disk_) return nullptr;
-    auto raw = std::make_unique<sqlite::Connection>(directory_.database(), sqlite::Access::kWrite);
+    if (!url_.empty()) {
+      auto held = std::make_shared<RawPostgres>(url_);
+      held->execute("BEGIN; LOCK TABLE opening IN SHARE MODE");
+      return held;
+    }
+    auto raw = std::make_shared<sqlite::Connection>(directory_.database(), sqlite::Access::kWrite);
     raw->execute("BEGIN IMMEDIATE");
     return raw;
   }
@@ -157,6 +202,7 @@ class StoreTest : public ::testing::TestWithParam<std::string> {
   async::BlockingPool pool_{2};
   Loop loop_;
   std::shared_ptr<MemoryDisk> disk_;
+  std::string url_;  // of PostgreSQL's database
   std::unique_ptr<JournalStore> store_;
 };
 

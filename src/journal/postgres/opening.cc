@@ -1,0 +1,136 @@
+#include "journal/postgres/opening.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "journal/postgres/limits.h"
+#include "journal/postgres/migrations.h"
+
+namespace perdure::journal::postgres {
+namespace {
+
+/// Names the settings under which an acknowledged commit could be lost.
+constexpr std::string_view kWeakness =
+    "concat_ws(', ', "
+    "CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') "
+    "THEN 'synchronous_commit is ' || current_setting('synchronous_commit') END, "
+    "CASE WHEN current_setting('fsync') <> 'on' THEN 'fsync is off' END, "
+    "CASE WHEN current_setting('full_page_writes') <> 'on' THEN 'full_page_writes is off' END)";
+
+Result<void> check(Connection& connection, Durability durability) {
+  if (connection.server_version() < kOldestServer)
+    return fail(ErrorCode::kConflict,
+                fmt::format("{} is PostgreSQL {}; Perdure needs {} or newer.", connection.name(),
+                            connection.server_version() / 10000, kOldestServer / 10000));
+  const Statement question(
+      fmt::format("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', "
+                  "current_setting('server_encoding'), {}",
+                  kWeakness));
+  auto answers = connection.run({&question, 1}, kStatementMs);
+  if (!answers) return std::unexpected(answers.error().to_error());
+  const Rows& row = answers->front();
+  if (row.flag(0, 0))
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("{} takes no writes: it is a standby or set to read-only. Name the "
+                            "primary, or add target_session_attrs=read-write to a URL of several "
+                            "hosts.",
+                            connection.name()));
+  if (row.text(0, 1) != "UTF8")
+    return fail(
+        ErrorCode::kConflict,
+        fmt::format("{} has the encoding {}; Perdure needs UTF8 (CREATE DATABASE … ENCODING "
+                    "'UTF8' TEMPLATE template0).",
+                    connection.name(), row.text(0, 1)));
+  std::string weakness = row.text(0, 2);
+  if (weakness.empty()) return {};
+  if (durability == Durability::kFull)
+    return fail(ErrorCode::kConflict,
+                fmt::format("{}: {}", connection.name(), weak_sentence(weakness)));
+  log::warn("acknowledged work may be lost when the database's machine fails",
+            {{"settings", weakness}});
+  return {};
+}
+
+Result<StoreIdentity> raise_epoch(Connection& connection, Env& env) {
+  std::string secret(32, '\0');
+  env.random_bytes({reinterpret_cast<std::uint8_t*>(secret.data()), secret.size()});
+  std::vector<Statement> statements;
+  statements.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  // Waits for the commits of an earlier opening that are under way; what comes after is refused.
+  statements.emplace_back("LOCK TABLE opening IN SHARE ROW EXCLUSIVE MODE");
+  statements.emplace_back("UPDATE opening SET superseded = true WHERE NOT superseded");
+  Statement& make_secret = statements.emplace_back();
+  make_secret.sql = fmt::format("INSERT INTO meta VALUES ('secret', {}) ON CONFLICT DO NOTHING",
+                                make_secret.bytes(secret));
+  const std::size_t raised = statements.size();
+  Statement& raise = statements.emplace_back();
+  raise.sql = fmt::format(
+      "INSERT INTO opening (epoch, opened) SELECT coalesce(max(epoch), 0) + 1, {} FROM opening "
+      "RETURNING epoch",
+      raise.number(env.now()));
+  statements.emplace_back(fmt::format(
+      "DELETE FROM opening WHERE epoch <= (SELECT max(epoch) FROM opening) - {}", kOpeningsKept));
+  const std::size_t asked = statements.size();
+  statements.emplace_back("SELECT value FROM meta WHERE name = 'secret'");
+  statements.emplace_back("COMMIT");
+  auto answers = connection.run(statements, kAnswerMs);
+  if (!answers) {
+    log::error("the store could not be opened", {{"error", answers.error().message}});
+    return std::unexpected(answers.error().to_error());
+  }
+  return StoreIdentity{.epoch = answers->at(raised).natural(0, 0),
+                       .secret = answers->at(asked).text(0, 0)};
+}
+
+}  // namespace
+
+Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
+                               Env& env) {
+  auto connection = Connection::open(target, interrupt);
+  if (!connection)
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("the store cannot be opened: {}", connection.error().message));
+  TRY_VOID(check(**connection, durability));
+  TRY_VOID(migrate(**connection, env.now()));
+  TRY(identity, raise_epoch(**connection, env));
+  return OpenedStore{std::move(*connection), std::move(identity)};
+}
+
+Outcome<std::optional<Claim>> claim(Connection& connection, std::uint64_t epoch) {
+  Statement take;
+  take.sql = fmt::format(
+      "UPDATE opening SET generation = generation + 1 WHERE epoch = {} "
+      "RETURNING generation, groups, outcomes, superseded, {}",
+      take.number(epoch), kWeakness);
+  // Its own commit waits for the standbys, and so vouches for the commits before it.
+  const std::vector<Statement> statements = {
+      Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+      Statement(fmt::format("SELECT set_config('statement_timeout', '{}', true)", kStatementMs)),
+      std::move(take), Statement("COMMIT")};
+  auto answers = connection.run(statements, kAnswerMs);
+  if (!answers) return std::unexpected(std::move(answers).error());
+  if (connection.warned())
+    return std::unexpected(Failure{.message = "a standby did not confirm a commit", .lost = true});
+  const Rows& row = answers->at(2);
+  if (row.empty()) return std::nullopt;
+  return Claim{.generation = row.natural(0, 0),
+               .groups = row.natural(0, 1),
+               .outcomes = row.text(0, 2),
+               .superseded = row.flag(0, 3),
+               .weakness = row.text(0, 4)};
+}
+
+std::string_view strength_condition(Durability durability) {
+  if (durability == Durability::kAsDatabase) return "true";
+  return "current_setting('synchronous_commit') IN ('on', 'remote_apply') "
+         "AND current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'";
+}
+
+std::string weak_sentence(std::string_view weakness) {
+  return fmt::format(
+      "{}, so what is acknowledged could be lost. Set the database to keep what it commits, or say "
+      "that you accept it: durability = \"database\" under [store].",
+      weakness);
+}
+
+}  // namespace perdure::journal::postgres

@@ -1,0 +1,145 @@
+#include "journal/postgres/readers.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
+#include <chrono>
+
+#include "journal/postgres/limits.h"
+
+namespace perdure::journal::postgres {
+namespace asio = boost::asio;
+
+// Tracked: a loop does not run out of work while a caller on it waits for the database.
+Read::Read(async::Executor resume_on)
+    : executor(asio::prefer(std::move(resume_on), asio::execution::outstanding_work.tracked)) {}
+
+/// A connection that is made when it is needed, and not more often than makes sense.
+class Readers::Link {
+ public:
+  Link(const Target& target, Interrupt& interrupt) : target_(target), interrupt_(interrupt) {}
+
+  /// A query that found its connection broken is asked again over a new one: the old one may have
+  /// died long ago, while nobody looked.
+  Outcome<Answers> ask(const std::vector<Statement>& statements) {
+    bool was_connected = connection_ != nullptr;
+    Outcome<Answers> answers = ask_once(statements);
+    if (!answers && answers.error().lost && was_connected) answers = ask_once(statements);
+    return answers;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Outcome<Answers> ask_once(const std::vector<Statement>& statements) {
+    if (!connection_) {
+      if (Clock::now() < not_before_) return std::unexpected(last_);
+      auto opened = Connection::open(target_, interrupt_);
+      if (!opened) {
+        last_ = std::move(opened).error();
+        pause_ms_ = std::clamp(pause_ms_ * 2, kFirstPauseMs, kLongestPauseMs);
+        not_before_ = Clock::now() + std::chrono::milliseconds(pause_ms_);
+        return std::unexpected(last_);
+      }
+      connection_ = std::move(*opened);
+      pause_ms_ = 0;
+    }
+    Outcome<Answers> answers = connection_->run(statements, kAnswerMs);
+    if (!answers && answers.error().lost) connection_.reset();
+    return answers;
+  }
+
+  const Target& target_;
+  Interrupt& interrupt_;
+  std::unique_ptr<Connection> connection_;
+  Failure last_;
+  std::int64_t pause_ms_ = 0;
+  Clock::time_point not_before_;
+};
+
+Readers::Readers(const Target& target) : target_(target) {
+  for (std::size_t i = 0; i < kReaders; ++i) threads_.emplace_back([this] { serve(); });
+}
+
+Readers::~Readers() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_all();
+  interrupt_.raise();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Readers::add(std::unique_ptr<Read> read) {
+  {
+    std::lock_guard lock(mutex_);
+    (read->length == Length::kShort ? short_ : lists_).push_back(std::move(read));
+  }
+  wake_.notify_one();
+}
+
+std::unique_ptr<Read> Readers::take() {
+  std::unique_lock lock(mutex_);
+  auto list_may_run = [this] {
+    return !lists_.empty() && (ending_ || lists_running_ < kListReaders);
+  };
+  wake_.wait(lock, [&] { return ending_ || !short_.empty() || list_may_run(); });
+  std::unique_ptr<Read> read;
+  if (!short_.empty()) {
+    read = std::move(short_.front());
+    short_.pop_front();
+  } else if (list_may_run()) {
+    read = std::move(lists_.front());
+    lists_.pop_front();
+    ++lists_running_;
+  }
+  return read;
+}
+
+void Readers::serve() {
+  pthread_setname_np(pthread_self(), "journal-reader");
+  Link link(target_, interrupt_);
+  while (std::unique_ptr<Read> read = take()) {
+    answer(link, *read);
+    if (read->length == Length::kList) {
+      std::lock_guard lock(mutex_);
+      --lists_running_;
+    }
+    wake_.notify_one();
+    async::Executor executor = read->executor;
+    async::post(executor, [done = std::move(read)] { done->resume(); });
+  }
+}
+
+void Readers::answer(Link& link, Read& read) {
+  std::vector<Statement> statements;
+  statements.emplace_back("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  statements.emplace_back(
+      fmt::format("SELECT set_config('statement_timeout', '{}', true)", kStatementMs));
+  statements.insert(statements.end(), read.statements().begin(), read.statements().end());
+  statements.emplace_back("COMMIT");
+  try {
+    Outcome<Answers> answers = link.ask(statements);
+    if (!answers) {
+      // Nothing has a name that the database cannot hold.
+      if (answers.error().sqlstate == "22021")
+        return read.refuse({ErrorCode::kNotFound, "There is nothing of this name.", {}, {}});
+      log::error("a read failed",
+                 {{"sqlstate", answers.error().sqlstate}, {"error", answers.error().message}});
+      return read.refuse(answers.error().to_error());
+    }
+    answers->erase(answers->begin(), answers->begin() + 2);
+    answers->pop_back();
+    read.finish(*answers);
+  } catch (const std::exception& error) {
+    log::error("a read failed", {{"error", error.what()}});
+    read.refuse({ErrorCode::kInternal, "The store failed to read.", {}, {}});
+  }
+}
+
+}  // namespace perdure::journal::postgres

@@ -1,0 +1,34 @@
+// The queries of a store: each a few statements that are sent together, inside one read-only
+// transaction that sees one state, and what their answers mean. They know nothing of connections
+// and threads.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "journal/journal.h"
+#include "journal/postgres/statement.h"
+
+namespace perdure::journal::postgres {
+
+template <class T>
+struct Query {
+  std::vector<Statement> statements;
+  std::move_only_function<Result<T>(const Answers&)> answer;  ///< with one answer a statement
+};
+
+Query<SessionRow> read_session(SessionKey key);
+Query<Loaded> load(SessionKey key, std::uint64_t at);
+Query<std::vector<Entry>> read_entries(EntryQuery query);
+Query<std::vector<SessionRow>> list_sessions(SessionQuery query);
+Query<std::vector<SessionRow>> open_sessions(std::optional<SessionKey> after, std::size_t limit);
+Query<std::vector<EffectRow>> effects(SessionKey key);
+Query<std::vector<DueTimer>> due_timers(UnixMillis now, std::size_t limit);
+Query<std::optional<UnixMillis>> next_timer();
+Query<std::vector<OutboxRow>> outbox(std::size_t limit);
+Query<std::optional<IdempotencyRecord>> find_idempotency(IdempotencyScope scope, UnixMillis now);
+Query<Row> get_row(ProjectId project, std::string kind, std::string id);
+Query<std::vector<Row>> list_rows(RowQuery query);
+
+}  // namespace perdure::journal::postgres
