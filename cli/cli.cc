@@ -55,7 +55,9 @@ void add_server_flags(CLI::App& command, Flags& flags) {
       .add_option("--data-dir", flags.data_dir,
                   "Where everything is kept (PERDURE_DATA_DIR) [$XDG_DATA_HOME/perdure]")
       ->type_name("DIR");
-  command.add_option("--store", flags.store, "The store (PERDURE_STORE) [sqlite]")
+  command
+      .add_option("--store", flags.store,
+                  "The store: sqlite, or postgresql://… (PERDURE_STORE) [sqlite]")
       ->type_name("URL");
   command
       .add_option("--config", flags.config,

@@ -30,8 +30,10 @@
 #include "http/server.h"
 #include "identity/api_keys.h"
 #include "identity/request_caller.h"
+#include "journal/postgres/postgres_journal.h"
 #include "journal/sqlite/sqlite_journal.h"
 #include "main/banner.h"
+#include "main/files.h"
 #include "main/guard.h"
 #include "main/master_key.h"
 #include "main/process.h"
@@ -191,8 +193,16 @@ Result<void> Server::open() {
 }
 
 Result<void> Server::open_store() {
-  TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
-  store_ = std::move(store);
+  if (config_.store == "sqlite") {
+    TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
+    store_ = std::move(store);
+  } else {
+    TRY_VOID(make_private_directory(config_.data_dir));
+    TRY(store, journal::PostgresJournal::open(
+                   {.url = config_.store, .durability_of_database = config_.durability_of_database},
+                   env_));
+    store_ = std::move(store);
+  }
   keys_ = std::make_unique<identity::ApiKeys>(env_, *store_);
   TRY_VOID(run_now(keys_->open()));
   // Before anything is recovered: a stopped session's lost call must not be made anew.

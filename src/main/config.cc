@@ -12,6 +12,7 @@
 #include <set>
 
 #include "http/url.h"
+#include "journal/postgres/postgres_journal.h"
 #include "main/toml_reader.h"
 
 namespace perdure::app {
@@ -91,6 +92,19 @@ bool is_http_url(std::string_view text) {
 Result<void> check_url(std::string_view url, std::string_view where) {
   if (is_http_url(url)) return {};
   return wrong(fmt::format("{}: '{}' is not an http:// or https:// URL", where, url));
+}
+
+/// A URL may hold a password, and so may what was meant to be one: it is not repeated.
+Result<void> check_store(const Setting& store) {
+  if (store.value == "sqlite") return {};
+  if (!store.value.starts_with("postgresql:") && !store.value.starts_with("postgres:"))
+    return wrong(
+        fmt::format("{}: this is not a store ('sqlite', a file in the data directory, or "
+                    "postgresql://…)",
+                    store.where));
+  if (auto checked = journal::PostgresJournal::check_url(store.value); !checked)
+    return wrong(fmt::format("{}: {}", store.where, checked.error().message));
+  return {};
 }
 
 Result<void> check_kind(std::string_view kind, std::string_view where) {
@@ -279,6 +293,8 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
   const auto data_dir =
       pick(flags.data_dir, "--data-dir", environment, "PERDURE_DATA_DIR", server, "data_dir");
   const auto store_url = pick(flags.store, "--store", environment, "PERDURE_STORE", store, "url");
+  const auto durability =
+      pick({}, "", environment, "PERDURE_STORE_DURABILITY", store, "durability");
   const auto level =
       pick(flags.log_level, "--log-level", environment, "PERDURE_LOG_LEVEL", log_section, "level");
   const auto format = pick(flags.log_format, "--log-format", environment, "PERDURE_LOG_FORMAT",
@@ -316,12 +332,16 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
     if (directory) config.master_key_file = *directory + "/master_key";
   }
   if (store_url) {
-    if (store_url->value.starts_with("postgresql:") || store_url->value.starts_with("postgres:"))
-      return wrong(fmt::format("{}: this build has no PostgreSQL store yet; use 'sqlite'",
-                               store_url->where));
-    if (store_url->value != "sqlite")
-      return wrong(fmt::format("{}: '{}' is not a store ('sqlite', a file in the data directory)",
-                               store_url->where, store_url->value));
+    TRY_VOID(check_store(*store_url));
+    config.store = store_url->value;
+  }
+  if (durability) {
+    if (durability->value != "full" && durability->value != "database")
+      return wrong(
+          fmt::format("{}: '{}' is not a durability (full; database: whatever the database "
+                      "is set to)",
+                      durability->where, durability->value));
+    config.durability_of_database = durability->value == "database";
   }
   if (level) {
     TRY(parsed, parse_level(*level));

@@ -82,8 +82,9 @@ struct Config {
   std::vector<std::string> hosts;  ///< names that a Host header may have beside loopback
   std::string data_dir;
   bool data_dir_is_default = false;
-  std::string store = "sqlite";
-  std::string advertise;  ///< empty: the address that was bound
+  std::string store = "sqlite";         ///< or a URL, postgresql://…, which may hold a password
+  bool durability_of_database = false;  ///< what the database is set to counts as durable
+  std::string advertise;                ///< empty: the address that was bound
   std::string master_key_file;
   log::Level log_level = log::Level::kInfo;
   std::optional<log::Format> log_format;  ///< nullopt: text on a terminal, else JSON

@@ -205,8 +205,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"BadFormat", "[log]\nformat = 'xml'\n",
                 "perdure.toml:2: [log] format: 'xml' is not a log format (json, text)"},
         Mistake{"BadStore", "[store]\nurl = 'mysql://x'\n",
-                "perdure.toml:2: [store] url: 'mysql://x' is not a store ('sqlite', a file in the "
-                "data directory)"},
+                "perdure.toml:2: [store] url: this is not a store ('sqlite', a file in the data "
+                "directory, or postgresql://…)"},
+        Mistake{"BadDurability", "[store]\ndurability = 'none'\n",
+                "perdure.toml:2: [store] durability: 'none' is not a durability (full; database: "
+                "whatever the database is set to)"},
         Mistake{"BadAdvertise", "[cluster]\nadvertise = 'node1'\n",
                 "perdure.toml:2: [cluster] advertise: 'node1' is not an http:// or https:// URL"},
         Mistake{
@@ -275,9 +278,24 @@ TEST_F(ConfigTest, DevListensOnLoopbackOnly) {
   }
 }
 
-TEST_F(ConfigTest, AnEmptyPostgresqlStoreIsAnErrorThatSaysSo) {
+TEST_F(ConfigTest, TheStoreMayBeAPostgresqlUrl) {
   environment_["PERDURE_STORE"] = "postgresql://localhost/perdure";
-  EXPECT_NE(error_of().find("PERDURE_STORE: this build has no PostgreSQL"), std::string::npos);
+  EXPECT_EQ(load().store, "postgresql://localhost/perdure");
+  EXPECT_FALSE(load().durability_of_database);
+  environment_["PERDURE_STORE_DURABILITY"] = "database";
+  EXPECT_TRUE(load().durability_of_database);
+}
+
+TEST_F(ConfigTest, AWrongStoreUrlIsRefusedWithoutAnyPartOfIt) {
+  for (const char* url :
+       {"postgresql://me:se/cret@db/perdure", "postgresql://me:1/secret@db/perdure",
+        "postgresql://me:secret@[::1/perdure", "postgresql://me:secret@db/perdure?nonsense=secret",
+        "postgresql://me:secret%zz@db/perdure", "postgresql:me:secret", "mysql://me:secret@db"}) {
+    environment_["PERDURE_STORE"] = url;
+    const std::string error = error_of();
+    EXPECT_TRUE(error.starts_with("PERDURE_STORE: ")) << url;
+    EXPECT_EQ(error.find("cret"), std::string::npos) << error;
+  }
 }
 
 TEST_F(ConfigTest, ProviderFlagsTakeThePlaceOfTheFile) {

@@ -166,7 +166,7 @@ Result<std::vector<tools::ConfiguredMcpServer>> make_mcp_servers(const Config& c
 }
 
 std::vector<std::string> secret_variables(const Config& config) {
-  std::vector<std::string> names = {"PERDURE_MASTER_KEY", "OPENAI_API_KEY",
+  std::vector<std::string> names = {"PERDURE_MASTER_KEY", "PERDURE_STORE", "OPENAI_API_KEY",
                                     "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_API_KEY"};
   for (const ProviderConfig& provider : config.providers)
     if (!provider.api_key_env.empty()) names.push_back(provider.api_key_env);
