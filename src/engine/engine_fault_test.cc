@@ -560,7 +560,10 @@ TEST_P(EngineFaultTest, ASessionThatCrashedRecoveryThreeTimesIsPutAside) {
       << "a recovery that went well is forgotten";
 }
 
-TEST_P(EngineFaultTest, OnlyTheSessionThatWasTakenUpIsBlamedForACrash) {
+class EngineMomentTest : public EngineFaultTest {};
+INSTANTIATE_TEST_SUITE_P(Stores, EngineMomentTest, variants_in_process(), variant_name);
+
+TEST_P(EngineMomentTest, OnlyTheSessionThatWasTakenUpIsBlamedForACrash) {
   std::vector<SessionKey> keys;
   for (int i = 0; i < 5; ++i) {
     world.outside.answers.push_back({.chunks = {"x"}, .hang = true});

@@ -27,7 +27,7 @@ class EngineRaceTest : public EngineTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, EngineRaceTest, all_variants(), variant_name);
+INSTANTIATE_TEST_SUITE_P(Stores, EngineRaceTest, variants_in_process(), variant_name);
 
 // ---- streams
 // ------------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include "journal/postgres/postgres_journal.h"
+#include "journal/testing/postgres_server.h"
+
 namespace perdure::engine {
 
 async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvider::generate(
@@ -75,6 +78,8 @@ World::World(Variant variant, Settings settings) : variant_(variant), settings_(
     std::string pattern = (std::filesystem::temp_directory_path() / "perdure-engine-XXXXXX");
     directory_ = mkdtemp(pattern.data());
   }
+  if (variant_ == Variant::kPostgres)
+    url_ = journal::testing::PostgresServer::of_this_program().take_database();
   open();
 }
 
@@ -83,6 +88,7 @@ World::~World() {
   stop();
   settle();
   if (!directory_.empty()) std::filesystem::remove_all(directory_);
+  if (!url_.empty()) journal::testing::PostgresServer::of_this_program().give_back(url_);
 }
 
 void World::open() {
@@ -91,6 +97,10 @@ void World::open() {
     journal::SqliteJournal::Settings settings;
     settings.directory = directory_;
     auto opened = journal::SqliteJournal::open(settings, env, *pool_);
+    if (!opened) throw std::runtime_error(opened.error().message);
+    journal = std::move(*opened);
+  } else if (variant_ == Variant::kPostgres) {
+    auto opened = journal::PostgresJournal::open({.url = url_}, env);
     if (!opened) throw std::runtime_error(opened.error().message);
     journal = std::move(*opened);
   } else {
@@ -283,6 +293,8 @@ std::string variant_name(const testing::TestParamInfo<Variant>& info) {
   switch (info.param) {
     case Variant::kMemory:
       return "memory";
+    case Variant::kPostgres:
+      return "postgres";
     case Variant::kSqlite:
       return "sqlite";
     case Variant::kRebuild:

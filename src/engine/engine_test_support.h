@@ -130,7 +130,7 @@ class DenyOne final : public policy::Policy {
   }
 };
 
-enum class Variant { kMemory, kSqlite, kRebuild };
+enum class Variant { kMemory, kSqlite, kPostgres, kRebuild };
 
 class World {
  public:
@@ -223,6 +223,7 @@ class World {
   Variant variant_;
   Settings settings_;
   std::filesystem::path directory_;
+  std::string url_;
   std::shared_ptr<journal::MemoryDisk> disk_;
   std::unique_ptr<async::BlockingPool> pool_;
   std::unique_ptr<models::Catalog> catalog_;
@@ -247,6 +248,10 @@ class EngineTest : public testing::TestWithParam<Variant> {
 };
 
 inline auto all_variants() {
+  return testing::Values(Variant::kMemory, Variant::kSqlite, Variant::kPostgres, Variant::kRebuild);
+}
+/// Those whose reads take no time: for tests that let something come to a certain point.
+inline auto variants_in_process() {
   return testing::Values(Variant::kMemory, Variant::kSqlite, Variant::kRebuild);
 }
 std::string variant_name(const testing::TestParamInfo<Variant>& info);
