@@ -28,6 +28,7 @@ live        2  -     scripts/stages/live.sh         sessions on a real engine, l
 gate        1  -     scripts/stages/gate.sh         nothing leaves before it is on disk
 crash       3  -     scripts/stages/crash.sh        killed at every write and at random; nothing is lost or repeated
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost
+postgres    2  -     scripts/stages/postgres.sh     over PostgreSQL: server and database killed; nothing is lost or repeated
 tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route
 teeth       4  -     scripts/stages/teeth.sh        planted bugs are caught
 fuzz        5  -     scripts/stages/fuzz.sh         parsers under libFuzzer, a moment each
@@ -190,6 +191,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/perdure-test.XXXXXX")
 PERDURE_SHM=$work/shm
 if [[ -w /dev/shm ]]; then PERDURE_SHM=/dev/shm/${work##*/}; fi
 mkdir -p -- "$PERDURE_SHM" "$work/tmp"
+chmod 711 -- "$work" # PostgreSQL, which refuses root, gets through to a directory of its own in it
 export PERDURE_SHM TMPDIR=$work/tmp
 export PERDURE_TEST_RUN=${work##*/}
 trap interrupted INT TERM HUP

@@ -5,10 +5,14 @@ Clients in threads create sessions and send messages, each request with its own 
 repeated until it is acknowledged. Meanwhile the server is killed and started again. At the end every
 acknowledged input must stand in its session exactly once, in order, and every turn must have ended.
 
-    random_kills.py --binary perdure [--kills 20] [--clients 8] [--seed N]
+    random_kills.py --binary perdure [--kills 20] [--clients 8] [--seed N] [--postgres]
+
+With --postgres the store is a PostgreSQL of the test's own, and what is killed is in turns the
+server, the whole database, and one process of the database.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -17,6 +21,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from perdure_test import Model, Scratch, Server, ServerDied, message  # noqa: E402
+from postgres import Postgres  # noqa: E402
 
 
 class Client(threading.Thread):
@@ -68,12 +73,15 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--postgres", action="store_true")
     options = parser.parse_args()
     chance = random.Random(options.seed)
 
-    with Scratch() as directory:
+    with Scratch() as directory, contextlib.ExitStack() as stack:
+        database = stack.enter_context(Postgres()) if options.postgres else None
         model = Model()
-        server = Server(os.path.realpath(options.binary), directory, model.config()).start()
+        variables = {"PERDURE_STORE": database.url} if database else {}
+        server = Server(os.path.realpath(options.binary), directory, model.config(), variables).start()
         # The port stays the same, so that clients need not be told.
         server.arguments = ["--listen", f"127.0.0.1:{server.port}"]
         stop = threading.Event()
@@ -87,9 +95,16 @@ def main():
                 time.sleep(0.001)
                 if any(client.error for client in clients):
                     break
-            server.kill()
+            if database and killed % 3 == 1:
+                database.crash()
+                database.start()
+            elif database and killed % 3 == 2:
+                database.kill_a_client_process(chance)
+                database.wait_until_ready()
+            else:
+                server.kill()
+                server.start()
             killed += 1
-            server.start()
         stop.set()
         for client in clients:
             client.join()

@@ -1,0 +1,9 @@
+# The server over PostgreSQL: killed at random under load, and its database, too.
+# shellcheck source=scripts/stages/common.sh
+source scripts/stages/common.sh
+
+build_server
+hide_the_user
+kills=9
+if [[ -n ${PERDURE_LONG:-} ]]; then kills=150; fi
+counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --postgres --kills "$kills"
