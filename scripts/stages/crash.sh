@@ -12,6 +12,6 @@ if [[ -n ${PERDURE_LONG:-} ]]; then
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 300
 else
   counted python3 tests/crash/sweep.py "${sweep[@]}" --seconds 60 || true
-  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,hold --seconds 40 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,hold --late || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20
 fi

@@ -133,10 +133,13 @@ class McpScenario(Scenario):
     def tools(self):
         return [self.outside.tool()]
 
+    def begin(self):
+        self.session = self.change("create", lambda key: self.server.create("alpha", key, self.tools()))["id"]
+        self.wait("idle")
+
     def run(self):
         server = self.server
-        self.session = self.change("create", lambda key: server.create("alpha", key, self.tools()))["id"]
-        self.wait("idle")
+        self.begin()
         self.change("use", lambda key: server.send(self.session, [message(self.said[1])], key))
         self.wait("idle")
         self.change("omega", lambda key: server.send(self.session, [message("omega")], key))
@@ -218,8 +221,8 @@ class Sweep:
             variables["POWER_LOSS_REPORT"] = report
         return variables
 
-    def baseline(self):
-        """The transcript without a crash, and how many points the scenario has."""
+    def baseline(self, beginning=False):
+        """The transcript without a crash, and how many points the scenario, or its beginning, has."""
         with Scratch() as directory:
             model, outside = Model(), McpServer()
             report = os.path.join(directory, "points")
@@ -227,9 +230,12 @@ class Sweep:
             try:
                 server.start(self.shim_environment(directory, Run("kill", 0, 1), report))
                 scenario = self.scenario(server, lambda: (_ for _ in ()).throw(AssertionError("it died")), outside)
-                scenario.run()
-                self.expected = scenario.transcript()
-                scenario.check(self.expected, model)
+                if beginning:
+                    scenario.begin()
+                else:
+                    scenario.run()
+                    self.expected = scenario.transcript()
+                    scenario.check(self.expected, model)
                 server.stop()
                 with open(report, encoding="ascii") as file:
                     return int(file.read())
@@ -290,6 +296,7 @@ def main():
     parser.add_argument("--modes", default="kill,power")
     parser.add_argument("--seconds", type=float, default=0, help="stop after; 0: every run")
     parser.add_argument("--seeds", type=int, default=1, help="for the modes that have chance in them")
+    parser.add_argument("--late", action="store_true", help="of the scenario mcp: only from its calls on")
     parser.add_argument("--point", type=int)
     parser.add_argument("--mode", default="kill")
     parser.add_argument("--seed", type=int, default=1)
@@ -300,12 +307,14 @@ def main():
     modes = options.modes.split(",")
     sweep = Sweep(options.binary, options.shim, SCENARIOS[options.scenario])
     points = sweep.baseline() if options.shim else 0
+    # What ends a server writes too, so the beginning alone counts a few points more than it has.
+    first = sweep.baseline(beginning=True) - 10 if options.late else 1
     if options.point:
         print("died", sweep.one(Run(options.mode, options.point, options.seed)))
         return 0
     runs = [Run(mode, point, seed)
             for mode in modes
-            for point in range(1, (2 if mode == "hold" else points) + 1)
+            for point in (range(1, 3) if mode == "hold" else range(first, points + 1))
             for seed in range(1, (options.seeds if mode == "power" else 2 if mode == "hold" else 1) + 1)]
     random.Random(options.order).shuffle(runs)
     end = time.monotonic() + options.seconds if options.seconds else float("inf")
