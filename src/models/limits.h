@@ -28,6 +28,28 @@ inline constexpr std::int64_t kMaxToldTokens = 1'000'000'000'000;
 /// A Retry-After beyond this is taken as this.
 inline constexpr std::int64_t kMaxRetryAfterMs = 24LL * 3600 * 1000;
 
+/// Half of at least so many calls of a minute must fail, or so many in a row time out, before a pool
+/// is left alone for the cooldown, which doubles with each probe that fails.
+inline constexpr std::int64_t kBreakerCalls = 10;
+inline constexpr std::int64_t kBreakerPercent = 50;
+inline constexpr int kBreakerTimeouts = 5;
+inline constexpr std::int64_t kFirstCooldownMs = 5'000;
+inline constexpr std::int64_t kLongestCooldownMs = 60'000;
+/// Calls restarted after a crash that a pool takes at once, until answers show that it bears more.
+inline constexpr int kRestartedAtOnce = 8;
+/// The pause of a pool that was told it asks too often, where it was not told for how long.
+inline constexpr std::int64_t kRateLimitPauseMs = 500;
+/// A call waits in its pool's queue for a pause up to this; a longer one is waited for durably.
+inline constexpr std::int64_t kLongestQueuedPauseMs = 60'000;
+/// What a call is expected to answer, for tokens a minute, until it has answered.
+inline constexpr std::int64_t kExpectedOutputTokens = 1'000;
+/// Bound of the pause before a model call is tried again, doubled each time; the pause is anything
+/// up to it.
+inline constexpr std::int64_t kFirstRetryMs = 1'000;
+inline constexpr std::int64_t kLongestRetryMs = 30'000;
+/// How long a turn waits before it looks for a pool again, where nothing says how long.
+inline constexpr std::int64_t kLookAgainMs = 5'000;
+
 /// The answer to a detection probe, and how long a probe may take.
 inline constexpr std::size_t kMaxProbeBytes = 1 << 20;
 inline constexpr std::int64_t kProbeMs = 500;

@@ -73,6 +73,7 @@ struct ModelFailure {
   std::string message;  ///< a sentence a person understands; never a key, never a URL with one
   bool retryable = false;
   std::int64_t retry_after_ms = 0;  ///< what upstream asked for, 0 if it did not
+  bool unsent = false;              ///< nothing was asked of the provider
   TokenUsage usage;                 ///< what the abandoned attempt cost, where known
   bool usage_known = false;
 };
