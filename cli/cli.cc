@@ -336,6 +336,17 @@ void add_stop(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_models(CLI::App& root, Choice& choice) {
+  CLI::App* models =
+      root.add_subcommand("models", "Show the models, and how the pools that answer for them are");
+  add_client_flags(*models, choice);
+  models->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_models(choice.common, environment);
+    };
+  });
+}
+
 void add_version(CLI::App& root, Choice& choice) {
   CLI::App* version = root.add_subcommand("version", "Print what this program is");
   add_json(*version, choice);
@@ -400,6 +411,7 @@ int run(int argc, char** argv) {
   add_sessions(root, choice);
   add_agents(root, choice);
   add_stop(root, choice);
+  add_models(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {
     print_version(false);

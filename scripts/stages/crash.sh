@@ -15,3 +15,4 @@ else
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,hold --late || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20
 fi
+counted python3 tests/crash/recovery_storm.py --binary "$PERDURE_BIN"

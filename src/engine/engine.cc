@@ -46,7 +46,7 @@ std::vector<SessionKey> keys_of(const std::vector<journal::SessionRow>& rows) {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(EngineParts parts, Settings settings)
-      : shared_core_(std::make_shared<Core>(Core{.parts = parts, .settings = settings})),
+      : shared_core_(std::make_shared<Core>(parts, settings)),
         timers_(parts.executor),
         housekeeping_(parts.executor) {
     core_.timers_changed = [this] { timers_.notify(); };
@@ -59,8 +59,7 @@ class EngineImpl final : public Engine {
   }
 
   Result<models::Capabilities> capabilities(std::string_view model) const override {
-    TRY(resolved, core_.parts.models.resolve(model));
-    return resolved.provider->capabilities();
+    return core_.router.capabilities(model);
   }
   Result<void> admit_tool_server(std::string_view url) const override {
     if (core_.parts.server_tools) return core_.parts.server_tools->admit(url);
@@ -88,6 +87,7 @@ class EngineImpl final : public Engine {
     counters.sessions_awake = actors_.size();
     return counters;
   }
+  std::vector<models::PoolStatus> pools() const override { return core_.router.status(); }
 
  private:
   /// The session's actor with its state loaded; kNotFound if there is no such session.

@@ -28,7 +28,8 @@ class BlockingPool;
 }
 namespace perdure::models {
 class Catalog;
-}
+struct PoolStatus;
+}  // namespace perdure::models
 namespace perdure::policy {
 class Policy;
 }
@@ -139,8 +140,6 @@ struct Counters {
 
 struct Settings {
   std::int64_t passivate_after_ms = 60'000;  ///< idle actors leave memory
-  int recovery_parallel_per_provider = 8;    ///< model calls restarted at once after a crash
-  int model_attempts = 3;                    ///< per model call, first included
   std::int64_t store_again_ms = 1000;        ///< until a store that refused is asked again
   int max_model_calls_per_turn = 64;
   std::size_t max_awake = 20'000;     ///< idle actors above this many leave at once
@@ -151,7 +150,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  /// What the provider that answers for a model can be asked for; kNotFound where none does.
+  /// What at least one pool that answers for a model can be asked for; kNotFound where none does.
   virtual Result<models::Capabilities> capabilities(std::string_view model) const = 0;
 
   /// Whether the tools of a server at this URL may be used; else kInvalidArgument with a sentence.
@@ -200,6 +199,8 @@ class Engine {
   virtual Task<> drain() = 0;
 
   virtual Counters counters() const = 0;
+  /// Every pool of model calls, as it is now.
+  virtual std::vector<models::PoolStatus> pools() const = 0;
 };
 
 struct EngineParts {

@@ -487,6 +487,7 @@ TEST_P(EngineFaultTest, TimersOfDamagedSessionsDoNotHoldUpTheOthers) {
   SessionKey good = world.create("good");
   world.until([&] { return world.engine->counters().model_calls_abandoned == 71; });
   world.stop();
+  world.outside.answers.clear();  // later ones found the breaker open and were not sent
   world.faults.damage = [&](const SessionKey& key, journal::Entry& entry) {
     if (key != good) entry.body = "[0]";
   };

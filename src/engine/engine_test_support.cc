@@ -10,6 +10,9 @@ namespace perdure::engine {
 async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvider::generate(
     models::ModelRequest request, models::ModelSink* sink, async::CancelToken cancel) {
   outside_.requests.push_back(std::move(request));
+  outside_.asked.push_back(name_);
+  outside_.most_in_flight = std::max(outside_.most_in_flight, ++outside_.in_flight);
+  std::shared_ptr<void> ended(nullptr, [this](void*) { --outside_.in_flight; });
   Answer answer{.chunks = {"ok"}};
   if (outside_.respond) {
     answer = outside_.respond(outside_.requests.back());
@@ -111,7 +114,10 @@ void World::open() {
   journal = std::make_unique<FaultJournal>(std::move(journal), faults);
   std::vector<std::unique_ptr<models::Provider>> providers;
   providers.push_back(std::make_unique<FakeProvider>(outside));
-  catalog_ = std::make_unique<models::Catalog>(*models::Catalog::make(std::move(providers), {}));
+  for (const std::string& name : more_providers)
+    providers.push_back(std::make_unique<FakeProvider>(outside, name));
+  catalog_ = std::make_unique<models::Catalog>(
+      *models::Catalog::make(std::move(providers), models, pools));
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));

@@ -55,6 +55,9 @@ struct Outside {
   /// Answers by what was asked, where order is not enough.
   std::function<Answer(const models::ModelRequest&)> respond;
   std::vector<models::ModelRequest> requests;
+  std::vector<std::string> asked;  ///< the provider of each request
+  int in_flight = 0;
+  int most_in_flight = 0;
   std::map<std::string, int> tool_runs;  ///< by idempotency key
   bool tools_hang = false;
   bool tools_deaf = false;  ///< what hangs does not hear a cancel
@@ -71,8 +74,9 @@ struct Outside {
 
 class FakeProvider final : public models::Provider {
  public:
-  explicit FakeProvider(Outside& outside) : outside_(outside) {}
-  std::string_view name() const override { return "fake"; }
+  explicit FakeProvider(Outside& outside, std::string name = "fake")
+      : outside_(outside), name_(std::move(name)) {}
+  std::string_view name() const override { return name_; }
   std::string_view kind() const override { return "fake"; }
   models::Capabilities capabilities() const override {
     return {.reasoning_summary = true,
@@ -86,6 +90,7 @@ class FakeProvider final : public models::Provider {
 
  private:
   Outside& outside_;
+  std::string name_;
 };
 
 /// A tool of the server that counts how often each key had its effect.
@@ -202,6 +207,10 @@ class World {
   boost::asio::io_context io;
   FakeEnv env;
   Outside outside;
+  /// Capacity beside the provider "fake", for what starts next.
+  std::vector<std::string> more_providers;
+  std::vector<models::PoolEntry> pools;
+  std::vector<models::ModelEntry> models;
   DenyOne policy;
   std::unique_ptr<policy::Stops> stops;
   Faults faults;

@@ -135,6 +135,17 @@ json::array to_json(const std::vector<McpServerConfig>& servers) {
   return array;
 }
 
+json::array to_json(const std::vector<models::Candidate>& route) {
+  json::array array;
+  for (const models::Candidate& candidate : route) {
+    json::object object{{"pool", candidate.pool}};
+    if (candidate.rank > 0) object["rank"] = candidate.rank;
+    if (!candidate.rejected.empty()) object["rejected"] = candidate.rejected;
+    array.push_back(std::move(object));
+  }
+  return array;
+}
+
 McpServerConfig mcp_server_from_json(const json::object& object) {
   McpServerConfig server;
   server.label = text_of(object, "label");
@@ -163,6 +174,16 @@ tools::ServerTool server_tool_from_json(const json::object& object) {
   return {
       text_of(object, "name"), text_of(object, "description"), text_of(object, "parameters"),
       tools::parse_repeat_class(get_string(object, "class")).value_or(tools::RepeatClass::kOpaque)};
+}
+
+std::vector<models::Candidate> route_from_json(const json::array& array) {
+  std::vector<models::Candidate> route;
+  for (const json::value& value : array) {
+    const json::object& object = value.as_object();
+    route.push_back({text_of(object, "pool"), static_cast<int>(get_int(object, "rank")),
+                     text_of(object, "rejected")});
+  }
+  return route;
 }
 
 std::string finish_body(json::object members) {
@@ -295,13 +316,16 @@ std::string encode(const UserMessageBody& body) {
 }
 
 std::string encode(const ModelCallStartedBody& body) {
-  return finish_body({{"turn", body.turn},
-                      {"attempt", body.attempt},
-                      {"provider", body.provider},
-                      {"model", body.model},
-                      {"key", body.key},
-                      {"context_through", body.context_through},
-                      {"decision", to_json(body.decision)}});
+  json::object members{{"turn", body.turn},
+                       {"attempt", body.attempt},
+                       {"provider", body.provider},
+                       {"model", body.model},
+                       {"key", body.key},
+                       {"context_through", body.context_through},
+                       {"decision", to_json(body.decision)}};
+  if (!body.pool.empty()) members["pool"] = body.pool;
+  if (!body.route.empty()) members["route"] = to_json(body.route);
+  return finish_body(std::move(members));
 }
 
 std::string encode(const ModelCallFinishedBody& body) {
@@ -325,6 +349,8 @@ std::string encode(const ModelCallAbandonedBody& body) {
     members["text"] = body.text;
     members["position"] = body.position;
   }
+  if (body.unsent) members["unsent"] = true;
+  if (body.rerouted) members["rerouted"] = true;
   if (body.retry_at != 0) members["retry_at"] = body.retry_at;
   if (body.usage_known) members["usage"] = to_json(body.usage);
   return finish_body(std::move(members));
@@ -425,6 +451,8 @@ void read(const json::object& o, ModelCallStartedBody& body) {
   body.model = text_of(o, "model");
   body.key = text_of(o, "key");
   body.context_through = seq_of(o, "context_through");
+  body.pool = text_of(o, "pool");
+  body.route = route_from_json(get_array(o, "route"));
   body.decision = decision_from_json(get_object(o, "decision"));
 }
 
@@ -448,6 +476,8 @@ void read(const json::object& o, ModelCallAbandonedBody& body) {
   body.shown = get_bool(o, "shown");
   body.text = text_of(o, "text");
   body.position = static_cast<std::uint32_t>(get_int(o, "position"));
+  body.unsent = get_bool(o, "unsent");
+  body.rerouted = get_bool(o, "rerouted");
   body.retry_at = get_int(o, "retry_at");
   body.usage_known = find(o, "usage") != nullptr;
   body.usage = usage_from_json(get_object(o, "usage"));

@@ -16,6 +16,7 @@
 #include "engine/session_view.h"
 #include "journal/entry.h"
 #include "models/item.h"
+#include "models/route.h"
 #include "tools/server_tools.h"
 
 namespace perdure::engine {
@@ -52,9 +53,11 @@ struct ModelCallStartedBody {
   std::uint64_t turn = 0;
   int attempt = 1;  ///< counts failures, not losses
   std::string provider;
-  std::string model;                  ///< the upstream name
-  std::string key;                    ///< the idempotency key of the effect
-  std::uint64_t context_through = 0;  ///< the context was every item up to this entry
+  std::string pool;                      ///< empty: none could take the call
+  std::vector<models::Candidate> route;  ///< empty: there was no other to choose from
+  std::string model;                     ///< the upstream name
+  std::string key;                       ///< the idempotency key of the effect
+  std::uint64_t context_through = 0;     ///< the context was every item up to this entry
   DecisionRecord decision;
 };
 
@@ -92,7 +95,9 @@ struct ModelCallAbandonedBody {
   bool shown = false;  ///< deltas of a message may have been seen
   std::string text;    ///< of that message, where known
   std::uint32_t position = 0;
-  UnixMillis retry_at = 0;  ///< 0: not tried again
+  bool unsent = false;      ///< nothing was asked of a provider: no attempt either
+  bool rerouted = false;    ///< asked anew at once, of another pool where there is one
+  UnixMillis retry_at = 0;  ///< 0: not tried again later
   models::TokenUsage usage;
   bool usage_known = false;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/routing.h"
+
 namespace perdure::engine {
 namespace {
 
@@ -268,6 +270,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
   state_.principal = body.principal;
   state_.workstream = body.workstream;
   state_.created = entry_.time;
+  state_.context_tokens = tokens_of(body.agent);
   emit_session(EventType::kSessionCreated);
   return {};
 }
@@ -293,6 +296,7 @@ Result<void> Step::on(const InputQueuedBody&) {
 Result<void> Step::on(const UserMessageBody& body) {
   TRY_VOID(need_turn());
   if (body.queued != 0) std::erase(state_.queued, body.queued);
+  note_message(state_, body.parts);
   emit_item(EventType::kItemAdded,
             view_of_user_message(state_.key.session, state_.turn_id(), entry_.seq, body), {});
   return {};
@@ -301,7 +305,7 @@ Result<void> Step::on(const UserMessageBody& body) {
 Result<void> Step::on(const ModelCallStartedBody& body) {
   TRY_VOID(need_turn());
   TurnState& turn = *state_.turn;
-  turn.model_call = OpenModelCall{entry_.seq, body.attempt, body.provider};
+  turn.model_call = OpenModelCall{entry_.seq, body.attempt, body.provider, body.pool};
   turn.model_calls += 1;
   turn.retry_at = 0;
   return {};
@@ -315,6 +319,9 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   std::uint32_t base = turn.next_output_index;
   turn.model_call.reset();
   turn.failed_attempts = 0;
+  turn.tried.clear();
+  turn.waits = 0;
+  count_answer(state_, body);
   turn.usage += body.usage;
   turn.usage_known = turn.usage_known && body.usage_known;
   turn.next_output_index += static_cast<std::uint32_t>(body.items.size());
@@ -363,14 +370,10 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
 Result<void> Step::on(const ModelCallAbandonedBody& body) {
   TRY_VOID(need_turn());
   TurnState& turn = *state_.turn;
+  note_abandoned(turn, turn.model_call.value_or(OpenModelCall{}), body);
   turn.model_call.reset();
   turn.usage += body.usage;
   turn.usage_known = turn.usage_known && (body.usage_known || body.lost || !body.shown);
-  if (!body.lost) {
-    turn.failed_attempts += 1;
-    turn.retry_at = body.retry_at;
-    if (body.retry_at == 0) turn.failure = body.error;
-  }
   if (body.shown)
     emit_item(EventType::kItemDone, view_of_abandoned(state_.key.session, state_.turn_id(), body),
               turn.next_output_index + body.position);
@@ -385,6 +388,8 @@ Result<void> Step::on(const FunctionOutputBody& body) {
     return fail(ErrorCode::kInternal,
                 "entry " + std::to_string(entry_.seq) + " answers a call that nobody waits for");
   if (!body.by_engine && turn.pending.empty()) emit_session(EventType::kSessionInProgress);
+  state_.context_tokens +=
+      tokens_of_text(body.output.value_or("").size() + body.error.value_or("").size());
   emit_output(*call, view_of_output(state_.key.session, state_.turn_id(), entry_.seq, body));
   return {};
 }
@@ -416,6 +421,7 @@ Result<void> Step::on_effect_ended(const EffectEndedBody& body) {
   }
   for (ToolListState& list : state_.tool_lists)
     if (body.tools_changed && call->mcp && list.server == call->mcp->server) list.changed = true;
+  state_.context_tokens += tokens_of_text(body.output.size());
   emit_output(*call, view_of_effect_output(state_.key.session, state_.turn_id(), entry_.seq,
                                            entry_.kind, body));
   return {};

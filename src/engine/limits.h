@@ -36,10 +36,9 @@ inline constexpr std::size_t kMaxToolOutputBytes = 1 << 20;
 inline constexpr std::int64_t kToolListMs = 10 * 60'000;
 /// Recoveries that may crash the process before a session is quarantined.
 inline constexpr int kMaxRecoveryCrashes = 3;
-/// Pause before a model call is tried again, doubled each time, with jitter.
-inline constexpr std::int64_t kFirstRetryMs = 500;
-inline constexpr std::int64_t kLongestRetryMs = 30'000;
-/// … or what the provider asks for, up to this.
-inline constexpr std::int64_t kLongestRetryAfterMs = 24LL * 3600 * 1000;
+/// How often a model call may look for a pool in vain before its turn fails.
+inline constexpr int kMaxRouteWaits = 30;
+/// What an image is taken to be for the size of a context, whatever its bytes.
+inline constexpr std::int64_t kTokensPerImage = 1'000;
 
 }  // namespace perdure::engine

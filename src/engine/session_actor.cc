@@ -295,7 +295,7 @@ Batch SessionActor::new_batch() const {
 }
 
 TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
-  TurnLoopParts parts{core_.parts.models, core_.parts.policy, core_.parts.tools,
+  TurnLoopParts parts{core_.router, core_.parts.policy, core_.parts.tools,
                       core_.settings.max_model_calls_per_turn};
   parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;

@@ -31,6 +31,7 @@ class SessionActor;
 
 /// What all actors and subscribers of one engine share.
 struct Core {
+  Core(EngineParts parts, Settings settings) : parts(parts), settings(settings) {}
   EngineParts parts;
   Settings settings;
   Counters counters;
@@ -38,9 +39,7 @@ struct Core {
   long effects_running = 0;
   long calls_running = 0;  ///< of the engine's functions, and its services: see Busy
   std::unordered_map<SessionKey, std::size_t, SessionKeyHash> subscribers;
-  /// Model calls restarted after a crash, by provider: one that comes back together with us is not
-  /// met by every session at once.
-  std::map<std::string, std::unique_ptr<async::FifoSemaphore>, std::less<>> restart_gates;
+  models::Router router{parts.models, parts.env, parts.executor};
   std::function<void()> timers_changed;
   std::function<void(const SessionActor&)> forget;  ///< the actor is dead
 };
@@ -132,8 +131,9 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   /// A model call or a tool that runs in this process.
   struct Running {
     async::CancelSource cancel;
-    bool restarted = false;  ///< after a crash: waits for its provider's gate
-    OfferedTools offered;    ///< to this model call: what the names it answers with mean
+    ModelCallStartedBody call;  ///< of a model call: its intent
+    bool restarted = false;     ///< after a crash, together with others
+    OfferedTools offered;       ///< to this model call: what the names it answers with mean
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
     std::uint32_t position = 0;
@@ -160,17 +160,21 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   using AddEnd = std::function<Result<void>(Batch& batch, const Error* refused)>;
 
   void start_effects(const Committed& receipt, const std::vector<journal::Entry>& entries);
-  void start_model_call(const Committed& receipt, std::uint64_t seq, std::string key);
+  void start_model_call(const Committed& receipt, std::uint64_t seq, ModelCallStartedBody call);
   void start_tool(const Committed& receipt, OpenEffect effect);
   void start_list(const Committed& receipt, OpenToolList list);
   /// Asks again what another process had begun to ask.
   void start_lost_lists(const Committed& receipt);
-  Task<> run_model_call(std::uint64_t seq, std::string key);
+  Task<> run_model_call(std::uint64_t seq);
   Task<> run_tool(OpenEffect effect);
   Task<> run_list(OpenToolList list);
-  Task<ModelResult> ask_model(std::uint64_t seq, std::string key, std::shared_ptr<Running> running);
-  Task<ModelResult> generate(models::Provider* provider, models::ModelRequest request,
-                             std::uint64_t seq, std::shared_ptr<Running> running);
+  /// Waits for the pool's room, and asks its provider.
+  Task<ModelResult> ask_model(std::uint64_t seq, std::shared_ptr<Running> running);
+  Task<ModelResult> ask_pool(models::Pool* pool, std::uint64_t seq,
+                             std::shared_ptr<Running> running);
+  Task<ModelResult> generate(models::Pool* pool, models::ModelRequest request, std::uint64_t seq,
+                             std::shared_ptr<Running> running);
+  models::CallTicket ticket(const Running& running) const;
   Task<tools::ToolResult> call_tool(OpenEffect effect, async::CancelToken cancel);
   Task<tools::ToolResult> call_server(OpenEffect effect, async::CancelToken cancel);
   Task<Result<std::vector<tools::ServerTool>>> list_tools(McpServerConfig server,
@@ -186,7 +190,6 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
                                    std::optional<Error> refused);
   /// Whether the entries know this effect as begun and not ended.
   bool is_open(std::uint64_t intent) const;
-  async::FifoSemaphore& restart_gate(const models::Provider& provider);
   std::optional<ShownText> shown(std::uint64_t seq) const;
 
   void publish(const std::shared_ptr<const SessionEvent>& event);

@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "base/raw_json.h"
 #include "engine/limits.h"
+#include "engine/routing.h"
 #include "engine/session_actor.h"
 #include "engine/text_for_model.h"
+#include "models/timed_call.h"
 
 namespace perdure::engine {
 namespace {
@@ -151,7 +153,7 @@ void SessionActor::start_effects(const Committed& receipt,
     bool is_call = entry.kind == journal::kModelCallStarted;
     if (is_call && state_.turn && state_.turn->model_call &&
         state_.turn->model_call->seq == entry.seq)
-      start_model_call(receipt, entry.seq, decode<ModelCallStartedBody>(entry.body)->key);
+      start_model_call(receipt, entry.seq, *decode<ModelCallStartedBody>(entry.body));
     if (entry.kind == journal::kToolListStarted && state_.turn)
       for (const OpenToolList& list : state_.turn->lists)
         if (list.seq == entry.seq) start_list(receipt, list);
@@ -164,7 +166,8 @@ void SessionActor::start_effects(const Committed& receipt,
   }
 }
 
-void SessionActor::start_model_call(const Committed&, std::uint64_t seq, std::string key) {
+void SessionActor::start_model_call(const Committed&, std::uint64_t seq,
+                                    ModelCallStartedBody call) {
   // The next start takes it up; a stopped one is ended by who stopped it. Asked here, in the step
   // that starts the call: its intent may have been on its way to the disk when the stop came.
   if (core_.draining || stop_in_force()) return;
@@ -172,7 +175,8 @@ void SessionActor::start_model_call(const Committed&, std::uint64_t seq, std::st
   ++core_.effects_running;
   running_[seq] = std::make_shared<Running>();
   running_[seq]->restarted = resuming_;
-  async::spawn(core_.parts.executor, "model call", run_model_call(seq, std::move(key)));
+  running_[seq]->call = std::move(call);
+  async::spawn(core_.parts.executor, "model call", run_model_call(seq));
 }
 
 void SessionActor::start_tool(const Committed&, OpenEffect effect) {
@@ -186,10 +190,10 @@ void SessionActor::start_tool(const Committed&, OpenEffect effect) {
 // ---- model calls
 // ----------------------------------------------------------------------------------
 
-Task<> SessionActor::run_model_call(std::uint64_t seq, std::string key) {
+Task<> SessionActor::run_model_call(std::uint64_t seq) {
   RunningScope scope(shared_from_this(), seq);
   std::shared_ptr<Running> running = running_.at(seq);
-  ModelResult result = co_await ask_model(seq, std::move(key), running);
+  ModelResult result = co_await ask_model(seq, running);
   auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
     if (refused)
       return add_failed_attempt(
@@ -202,27 +206,45 @@ Task<> SessionActor::run_model_call(std::uint64_t seq, std::string key) {
   co_await store_end(seq, result.has_value(), add_end);
 }
 
-Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::string key,
+models::CallTicket SessionActor::ticket(const Running& running) const {
+  models::CallTicket ticket;
+  ticket.project = key_.project.value;
+  ticket.tokens = state_.context_tokens + models::kExpectedOutputTokens;
+  ticket.restarted = running.restarted;
+  if (state_.turn) ticket.retry = core_.router.is_retry(running.call.pool, state_.turn->tried);
+  ticket.may_move = std::ranges::any_of(
+      running.call.route, [](const models::Candidate& other) { return other.rank > 1; });
+  return ticket;
+}
+
+Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq,
                                                         std::shared_ptr<Running> running) {
-  auto failed = [](std::string code, const Error& error) {
-    return std::unexpected(models::ModelFailure{
-        .code = std::move(code), .message = error.message, .retryable = error.retryable()});
-  };
-  auto resolved = core_.parts.models.resolve(state_.agent->model);
-  if (!resolved) co_return failed("resource_not_found", resolved.error());
-  std::optional<async::FifoSemaphore::Permit> permit;
-  if (running->restarted) permit.emplace(co_await restart_gate(*resolved->provider).acquire());
+  auto lease =
+      co_await core_.router.admit(running->call.pool, ticket(*running), running->cancel.token());
+  if (!lease) co_return std::unexpected(std::move(lease).error());
+  ModelResult result = co_await ask_pool(core_.router.pool(running->call.pool), seq, running);
+  lease->settle(result);
+  co_return result;
+}
+
+Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::uint64_t seq,
+                                                       std::shared_ptr<Running> running) {
   Result<void> ready;
   if (!running->cancel.cancelled()) ready = co_await fill_context();
-  if (!ready) co_return failed("internal_error", ready.error());
+  if (!ready)
+    co_return std::unexpected(models::ModelFailure{.code = "internal_error",
+                                                   .message = ready.error().message,
+                                                   .retryable = ready.error().retryable()});
   if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
   running->offered = context_.offered(*state_.agent);
   models::ModelRequest request = context_.request(state_, running->offered);
-  request.model = resolved->upstream;
-  request.idempotency_key = std::move(key);
-  if (resolved->name_tools) request.tool_choice = named_tool(request);
-  ModelResult result = co_await generate(resolved->provider, std::move(request), seq, running);
+  request.model = running->call.model;
+  request.idempotency_key = running->call.key;
+  if (!pool->provider().capabilities().service_tier) request.service_tier.clear();
+  auto resolved = core_.parts.models.resolve(state_.agent->model);
+  if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
+  ModelResult result = co_await generate(pool, std::move(request), seq, running);
   if (running->bytes > kMaxAnswerBytes)
     co_return std::unexpected(models::ModelFailure{
         .code = "max_output_tokens", .message = "The model's answer was longer than 8 MiB."});
@@ -230,15 +252,16 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq, std::
 }
 
 /// What the provider says; what it throws is a failure that may pass.
-Task<SessionActor::ModelResult> SessionActor::generate(models::Provider* provider,
+Task<SessionActor::ModelResult> SessionActor::generate(models::Pool* pool,
                                                        models::ModelRequest request,
                                                        std::uint64_t seq,
                                                        std::shared_ptr<Running> running) {
   CallSink sink(*this, seq, running);
   try {
-    co_return co_await provider->generate(std::move(request), &sink, running->cancel.token());
+    co_return co_await models::timed_call(&pool->provider(), std::move(request), &sink,
+                                          running->cancel.token(), pool->rules().total_ms);
   } catch (const std::exception& error) {
-    log::error("a provider threw", {{"provider", provider->name()}, {"what", error.what()}});
+    log::error("a provider threw", {{"provider", pool->entry().provider}, {"what", error.what()}});
     co_return std::unexpected(
         models::ModelFailure{.code = "server_error",
                              .message = "The model's provider failed in a way it should not have.",
@@ -252,14 +275,6 @@ Task<Result<void>> SessionActor::fill_context() {
   while (context_.through() < state_.head)
     CO_TRY_VOID(co_await context_.read_on(core_.parts.journal, key_, state_.head));
   co_return Result<void>{};
-}
-
-async::FifoSemaphore& SessionActor::restart_gate(const models::Provider& provider) {
-  auto& gate = core_.restart_gates[std::string(provider.name())];
-  if (!gate)
-    gate = std::make_unique<async::FifoSemaphore>(core_.parts.executor,
-                                                  core_.settings.recovery_parallel_per_provider);
-  return *gate;
 }
 
 Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Running& running,
@@ -308,14 +323,7 @@ Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
     body.text = std::move(text->text);
     body.position = text->position;
   }
-  int attempt = turn.failed_attempts + 1;
-  if (failure.retryable && attempt < core_.settings.model_attempts && !stop_in_force()) {
-    std::int64_t pause = std::min(kFirstRetryMs << std::min(attempt - 1, 16), kLongestRetryMs);
-    pause += static_cast<std::int64_t>(core_.parts.env.random_u64() % (pause / 2));
-    pause = std::max(pause, std::min(failure.retry_after_ms, kLongestRetryAfterMs));
-    body.retry_at = batch.now() + pause;
-    batch.set_timers.push_back({"retry", body.retry_at, "{}"});
-  }
+  decide_what_follows(batch, core_.router, failure, !stop_in_force(), body);
   TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
   return {};
 }

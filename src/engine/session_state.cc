@@ -129,7 +129,13 @@ json::object to_json(const TurnState& turn) {
   if (turn.model_call)
     object["model_call"] = json::object{{"seq", turn.model_call->seq},
                                         {"attempt", turn.model_call->attempt},
-                                        {"provider", turn.model_call->provider}};
+                                        {"provider", turn.model_call->provider},
+                                        {"pool", turn.model_call->pool}};
+  json::array tried;
+  for (const models::Tried& one : turn.tried)
+    tried.push_back(json::object{{"pool", one.pool}, {"code", one.code}});
+  if (!tried.empty()) object["tried"] = std::move(tried);
+  if (turn.waits != 0) object["waits"] = turn.waits;
   json::array effects;
   for (const OpenEffect& effect : turn.effects)
     effects.push_back(json::object{{"seq", effect.seq},
@@ -159,11 +165,16 @@ TurnState turn_from_json(const json::object& object) {
   turn.usage_known = get_bool(object, "usage_known");
   turn.finished = get_bool(object, "finished");
   turn.failure = failure_from_json(object, "failure");
+  for (const json::value& one : get_array(object, "tried"))
+    turn.tried.push_back({std::string(get_string(one.as_object(), "pool")),
+                          std::string(get_string(one.as_object(), "code"))});
+  turn.waits = static_cast<int>(get_int(object, "waits"));
   if (find(object, "model_call")) {
     const json::object& call = get_object(object, "model_call");
     turn.model_call = OpenModelCall{static_cast<std::uint64_t>(get_int(call, "seq")),
                                     static_cast<int>(get_int(call, "attempt")),
-                                    std::string(get_string(call, "provider"))};
+                                    std::string(get_string(call, "provider")),
+                                    std::string(get_string(call, "pool"))};
   }
   for (const json::value& value : get_array(object, "effects")) {
     const json::object& effect = value.as_object();
@@ -189,6 +200,9 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   for (const auto& [name, text] : get_object(object, "metadata"))
     if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
   state.principal = get_string(object, "principal");
+  state.context_tokens = get_int(object, "context_tokens");
+  state.images = get_bool(object, "images");
+  state.remote_images = get_bool(object, "remote_images");
   if (find(object, "workstream")) state.workstream = get_string(object, "workstream");
   state.error = failure_from_json(object, "error");
   state.created = get_int(object, "created");
@@ -219,6 +233,9 @@ std::string to_snapshot(const SessionState& state) {
                       {"queued", std::move(queued)},      {"usage", engine::to_json(state.usage)},
                       {"usage_known", state.usage_known}, {"active", state.active}};
   if (state.workstream) object["workstream"] = *state.workstream;
+  object["context_tokens"] = state.context_tokens;
+  if (state.images) object["images"] = true;
+  if (state.remote_images) object["remote_images"] = true;
   if (state.turn) object["turn"] = to_json(*state.turn);
   json::array lists;
   for (const ToolListState& list : state.tool_lists) lists.push_back(to_json(list));

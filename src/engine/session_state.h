@@ -23,6 +23,7 @@ struct OpenModelCall {
   std::uint64_t seq = 0;  ///< its kModelCallStarted entry
   int attempt = 1;
   std::string provider;
+  std::string pool;
 };
 
 /// A function call without a result.
@@ -65,12 +66,14 @@ struct TurnState {
   UnixMillis created = 0;
   UnixMillis started = 0;  ///< 0: queued
   std::optional<OpenModelCall> model_call;
-  std::vector<OpenCall> pending;    ///< the client owes their results
-  std::vector<OpenCall> undecided;  ///< calls of the last response that nothing has been done with
-  std::vector<OpenEffect> effects;  ///< we owe their results
-  std::vector<OpenToolList> lists;  ///< and these
-  int failed_attempts = 0;          ///< of the model call that is due
-  UnixMillis retry_at = 0;          ///< the due model call waits for this; 0: it does not
+  std::vector<OpenCall> pending;     ///< the client owes their results
+  std::vector<OpenCall> undecided;   ///< calls of the last response that nothing has been done with
+  std::vector<OpenEffect> effects;   ///< we owe their results
+  std::vector<OpenToolList> lists;   ///< and these
+  int failed_attempts = 0;           ///< of the model call that is due
+  UnixMillis retry_at = 0;           ///< the due model call waits for this; 0: it does not
+  std::vector<models::Tried> tried;  ///< the due model call's pools so far
+  int waits = 0;                     ///< how often it found none that could take it
   int model_calls = 0;
   std::uint32_t next_output_index = 0;
   models::TokenUsage usage;
@@ -96,6 +99,9 @@ struct SessionState {
   bool usage_known = true;
   bool active = false;                    ///< between kTurnStarted and the idle that follows
   std::vector<ToolListState> tool_lists;  ///< of the agent's servers that were ever asked
+  std::int64_t context_tokens = 0;        ///< an estimate of what the model will read
+  bool images = false;                    ///< the conversation has one
+  bool remote_images = false;             ///< … that the provider must fetch
 
   std::uint64_t snapshot_seq = 0;  ///< the newest snapshot; not part of one
   std::size_t bytes_since_snapshot = 0;

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/raw_json.h"
 #include "engine/limits.h"
+#include "engine/routing.h"
 
 namespace perdure::engine {
 namespace {
@@ -191,18 +192,14 @@ class TurnLoop {
                                             " model calls without coming to an end."}));
       return false;
     }
-    auto resolved = parts_.models.resolve(state.agent->model);
-    if (!resolved) {
-      TRY_VOID(end_turn(TurnStatus::kFailed,
-                        FailureInfo{"resource_not_found", resolved.error().message}));
-      return false;
-    }
     TRY_VOID(place_queued());
+    models::Route route = parts_.router.route(route_query(state));
     bool had_retry = state.turn->retry_at != 0;
     std::uint64_t through = state.head;
     std::string action = serialize(json::object{{"model", state.agent->model},
-                                                {"provider", resolved->provider->name()},
-                                                {"upstream", resolved->upstream},
+                                                {"provider", route.provider},
+                                                {"pool", route.pool},
+                                                {"upstream", route.upstream},
                                                 {"context_through", through}});
     policy::Decision decision =
         parts_.policy.decide({state.key, state.principal, policy::ActionKind::kModelCall,
@@ -213,15 +210,25 @@ class TurnLoop {
                                     "Policy did not allow the model call: " + decision.reason}));
       return false;
     }
+    DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
+    if (route.pool.empty()) {
+      TRY(waits, add_waiting_call(batch_, route, record));
+      if (!waits)
+        TRY_VOID(
+            end_turn(TurnStatus::kFailed, FailureInfo{route.failure.code, route.failure.message}));
+      return waits;
+    }
     ModelCallStartedBody body{
         .turn = state.turn->seq,
         .attempt = state.turn->failed_attempts + 1,
-        .provider = std::string(resolved->provider->name()),
-        .model = resolved->upstream,
+        .provider = route.provider,
+        .pool = route.pool,
+        .model = route.upstream,
         .key = effect_key(state.key, "model " + std::to_string(through) + "/" +
                                          std::to_string(state.turn->failed_attempts)),
         .context_through = through,
-        .decision = {std::string(policy::to_string(decision.verdict)), decision.rule}};
+        .decision = std::move(record)};
+    if (route.candidates.size() > 1) body.route = std::move(route.candidates);
     TRY(seq, batch_.add(journal::kModelCallStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, "repeatable", body.key, journal::EffectState::kOpen});

@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "engine/batch.h"
-#include "models/catalog.h"
+#include "models/router.h"
 #include "policy/policy.h"
 #include "policy/stops.h"
 #include "tools/registry.h"
@@ -37,7 +37,7 @@ struct ShownText {
 };
 
 struct TurnLoopParts {
-  models::Catalog& models;
+  models::Router& router;
   policy::Policy& policy;
   tools::Registry& tools;
   int max_model_calls_per_turn;

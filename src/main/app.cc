@@ -96,6 +96,7 @@ class Server final : public ServerStatus {
 
   Task<std::vector<Obstacle>> obstacles() override;
   facades::admin::Numbers numbers() override;
+  facades::admin::Capacity capacity() override;
 
  private:
   Result<void> open_store();
@@ -419,9 +420,17 @@ facades::admin::Numbers Server::numbers() {
                                   .http = http_,
                                   .store = store_->stats(),
                                   .engine = engine_->counters(),
-                                  .stops_in_force = stops_->count()};
+                                  .stops_in_force = stops_->count(),
+                                  .pools = engine_->pools()};
   numbers.http.connections = http_server_->connections();
   return numbers;
+}
+
+facades::admin::Capacity Server::capacity() {
+  facades::admin::Capacity capacity{.pools = engine_->pools()};
+  for (const auto& [name, model] : models_->catalog.models())
+    capacity.models.push_back({name, model.pools});
+  return capacity;
 }
 
 }  // namespace

@@ -124,7 +124,9 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
   provider.api_key_env = section.text("api_key_env").value_or("");
   provider.script = section.text("script").value_or("");
   provider.reasoning_member = section.text("reasoning_member").value_or("");
+  provider.calls = read_calls(section);
   TRY_VOID(section.finish());
+  TRY_VOID(check_calls(section, provider.calls));
   if (provider.name.empty()) return section.wrong("name", "is missing");
   if (provider.kind.empty()) return section.wrong("kind", "is missing");
   TRY_VOID(check_kind(provider.kind, section.where("kind")));
@@ -147,9 +149,13 @@ Result<ModelConfig> read_model(TomlSection& section) {
   model.upstream = section.text("upstream").value_or(model.name);
   model.context_window = section.integer("context_window").value_or(0);
   model.name_tools = section.boolean("name_tools").value_or(false);
+  model.pools = section.texts("pools");
   TRY_VOID(section.finish());
   if (model.name.empty()) return section.wrong("name", "is missing");
-  if (model.provider.empty()) return section.wrong("provider", "is missing");
+  if (model.provider.empty() && model.pools.empty())
+    return section.wrong("provider", "is missing: give it, or pools");
+  if (!model.provider.empty() && !model.pools.empty())
+    return section.wrong("provider", "is the short form of pools: give one of them");
   if (model.context_window < 0) return section.wrong("context_window", "cannot be negative");
   return model;
 }
@@ -162,14 +168,35 @@ Result<void> read_providers_and_models(TomlSection& file, Config& config) {
       return section.wrong("name", fmt::format("'{}' names two providers", provider.name));
     config.providers.push_back(std::move(provider));
   }
+  std::set<std::string> pools = names;
+  for (TomlSection& section : file.sections("pool")) {
+    TRY(pool, read_pool(section));
+    if (!names.contains(pool.provider))
+      return section.wrong("provider",
+                           fmt::format("'{}' is not the name of a [[provider]]", pool.provider));
+    if (!pools.insert(pool.name).second)
+      return section.wrong("name",
+                           fmt::format("'{}' names two pools (every provider has one of its "
+                                       "own name)",
+                                       pool.name));
+    config.pools.push_back(std::move(pool));
+  }
   std::set<std::string> models;
   for (TomlSection& section : file.sections("model")) {
     TRY(model, read_model(section));
     if (!models.insert(model.name).second)
       return section.wrong("name", fmt::format("'{}' names two models", model.name));
-    if (!names.contains(model.provider))
+    if (model.pools.empty() && !names.contains(model.provider))
       return section.wrong("provider",
                            fmt::format("'{}' is not the name of a [[provider]]", model.provider));
+    std::set<std::string> once;
+    for (const std::string& pool : model.pools)
+      if (!pools.contains(pool) || !once.insert(pool).second)
+        return section.wrong("pools", pools.contains(pool)
+                                          ? fmt::format("names '{}' twice", pool)
+                                          : fmt::format("has '{}', which is neither a [[pool]] nor "
+                                                        "a [[provider]]",
+                                                        pool));
     config.models.push_back(std::move(model));
   }
   return {};
@@ -223,6 +250,7 @@ Result<void> apply_provider_flags(const Flags& flags, Config& config) {
     if (flags.provider_url || flags.provider_kind.value_or("scripted") != "scripted")
       return wrong("--script is for the scripted model: give no --provider-url and no other kind");
     config.models.clear();
+    config.pools.clear();
     config.providers = {{.name = "scripted", .kind = "scripted", .script = *flags.script}};
     return {};
   }
@@ -242,6 +270,7 @@ Result<void> apply_provider_flags(const Flags& flags, Config& config) {
   if (!scripted && !flags.provider_url)
     return wrong(fmt::format("--provider-kind {} needs --provider-url", *flags.provider_kind));
   config.models.clear();
+  config.pools.clear();
   config.providers = {{.name = "default",
                        .kind = *flags.provider_kind,
                        .base_url = flags.provider_url.value_or(""),

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "main/pool_config.h"
 
 namespace perdure::app {
 
@@ -41,6 +42,7 @@ struct ProviderConfig {
   std::string api_key_env;       ///< empty: no key
   std::string script;            ///< kind "scripted": its file; empty: the demo
   std::string reasoning_member;  ///< kind "openai-chat": where reasoning goes back; empty: nowhere
+  CallConfig calls;
 };
 
 struct ModelConfig {
@@ -48,7 +50,8 @@ struct ModelConfig {
   std::string provider;
   std::string upstream;  ///< empty in the file: the same as name
   std::int64_t context_window = 0;
-  bool name_tools = false;  ///< see models::ModelEntry
+  bool name_tools = false;         ///< see models::ModelEntry
+  std::vector<std::string> pools;  ///< empty: the provider's own
 };
 
 struct McpServerConfig {
@@ -92,6 +95,7 @@ struct Config {
   std::vector<ModelConfig> models;
   std::vector<std::string> mcp_allow;  ///< beginnings of the URLs of MCP servers
   std::vector<McpServerConfig> mcp_servers;
+  std::vector<models::PoolEntry> pools;
   std::optional<std::string> default_model;  ///< `dev --model`: what the banner proposes
   std::string file;                          ///< the file that was read, empty if none
 };

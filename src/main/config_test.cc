@@ -85,6 +85,95 @@ TEST_F(ConfigTest, XdgDirectoriesAreUsedWhereTheyAreAbsolute) {
   EXPECT_EQ(load().master_key_file, "/home/ada/.config/perdure/master_key");
 }
 
+TEST_F(ConfigTest, ReadsPoolsAndHowAProviderIsCalled) {
+  write(R"(
+[[provider]]
+name = "one"
+kind = "openai-chat"
+base_url = "http://127.0.0.1:1/v1"
+connect_timeout_ms = 1
+first_byte_timeout_ms = 2
+silence_timeout_ms = 3
+total_timeout_ms = 4
+attempts = 5
+retry_percent = 6
+retry_floor = 7
+max_in_flight = 8
+[[pool]]
+name = "ptu"
+provider = "one"
+upstream = "big-deployment"
+weight = 2
+priority = 3
+class = "reserved"
+context_window = 100
+max_in_flight = 20
+requests_per_minute = 600
+tokens_per_minute = 100000
+units = 50
+price_per_hour = "12.50"
+[[model]]
+name = "big"
+pools = ["ptu", "one"]
+)");
+  const Config config = load();
+  const CallConfig& calls = config.providers[0].calls;
+  EXPECT_EQ(calls.timeouts.connect_ms, 1);
+  EXPECT_EQ(calls.timeouts.headers_ms, 2);
+  EXPECT_EQ(calls.timeouts.idle_ms, 3);
+  EXPECT_EQ(calls.rules.total_ms, 4);
+  EXPECT_EQ(calls.rules.attempts, 5);
+  EXPECT_EQ(calls.rules.retry_percent, 6);
+  EXPECT_EQ(calls.rules.retry_floor, 7);
+  EXPECT_EQ(calls.max_in_flight, 8);
+  ASSERT_EQ(config.pools.size(), 1u);
+  EXPECT_EQ(config.pools[0].upstream, "big-deployment");
+  EXPECT_EQ(config.pools[0].weight, 2);
+  EXPECT_EQ(config.pools[0].priority, 3);
+  EXPECT_EQ(config.pools[0].pool_class, models::PoolClass::kReserved);
+  EXPECT_EQ(config.pools[0].context_window, 100);
+  EXPECT_EQ(config.pools[0].max_in_flight, 20);
+  EXPECT_EQ(config.pools[0].requests_per_minute, 600);
+  EXPECT_EQ(config.pools[0].tokens_per_minute, 100000);
+  EXPECT_EQ(config.pools[0].units, 50);
+  EXPECT_EQ(config.pools[0].price_per_hour, "12.50");
+  EXPECT_EQ(config.models[0].pools, (std::vector<std::string>{"ptu", "one"}));
+}
+
+TEST_F(ConfigTest, AMistakeAboutCapacityIsNamedWithItsPlace) {
+  const std::string provider =
+      "[[provider]]\nname = 'one'\nkind = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\n";
+  const std::string pool = provider + "[[pool]]\nname = 'p'\nprovider = 'one'\n";
+  const std::pair<std::string, std::string> wrong[] = {
+      {provider + "attempts = 0\n",
+       "perdure.toml:5: [[provider]] attempts must be between 1 and 20"},
+      {provider + "total_timeout_ms = 0\n",
+       "perdure.toml:5: [[provider]] total_timeout_ms must be between 1 and 86400000"},
+      {pool + "class = 'gold'\n",
+       "perdure.toml:8: [[pool]] class 'gold' is not a class of capacity "
+       "(reserved, on_demand, flex, batch, local)"},
+      {pool + "weight = 0\n", "perdure.toml:8: [[pool]] weight must be between 1 and 1000"},
+      {pool + "max_in_flight = 4294967297\n",
+       "perdure.toml:8: [[pool]] max_in_flight must be between 0 and 1000000"},
+      {pool + "units = 3\n", "perdure.toml:8: [[pool]] units belong to the class 'reserved' only"},
+      {pool + "class = 'reserved'\nprice_per_hour = 'much'\n",
+       "perdure.toml:9: [[pool]] price_per_hour must be dollars as a text, such as \"12.50\""},
+      {provider + "[[pool]]\nname = 'one'\nprovider = 'one'\n",
+       "perdure.toml:6: [[pool]] name 'one' names two pools (every provider has one of its own "
+       "name)"},
+      {provider + "[[pool]]\nname = 'p'\nprovider = 'two'\n",
+       "perdure.toml:7: [[pool]] provider 'two' is not the name of a [[provider]]"},
+      {pool + "[[model]]\nname = 'm'\npools = ['q']\n",
+       "perdure.toml:10: [[model]] pools has 'q', which is neither a [[pool]] nor a [[provider]]"},
+      {pool + "[[model]]\nname = 'm'\npools = ['p', 'p']\n",
+       "perdure.toml:10: [[model]] pools names 'p' twice"},
+      {pool + "[[model]]\nname = 'm'\nprovider = 'one'\npools = ['p']\n",
+       "perdure.toml:10: [[model]] provider is the short form of pools: give one of them"},
+      {pool + "[[model]]\nname = 'm'\n",
+       "perdure.toml:8: [[model]] provider is missing: give it, or pools"}};
+  for (const auto& [file, sentence] : wrong) EXPECT_EQ(error_of(file), sentence);
+}
+
 TEST_F(ConfigTest, WithoutAHomeTheSentenceSaysWhatToGive) {
   environment_.clear();
   EXPECT_EQ(error_of(), "Neither XDG_DATA_HOME nor HOME is set: say where with --data-dir");
@@ -180,10 +269,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "here: listen, data_dir, hosts)"},
         Mistake{"UnknownSection", "\n[sever]\n",
                 "perdure.toml:2: sever is not a known key: did you mean 'server'? (known here: "
-                "server, store, log, cluster, secrets, tools, provider, model, mcp_server)"},
+                "server, store, log, cluster, secrets, tools, provider, pool, model, mcp_server)"},
         Mistake{"UnlikeAnything", "colour = 1\n",
                 "perdure.toml:1: colour is not a known key (known here: server, store, log, "
-                "cluster, secrets, tools, provider, model, mcp_server)"},
+                "cluster, secrets, tools, provider, pool, model, mcp_server)"},
         Mistake{"WrongType", "[server]\n\nlisten = 8787\n",
                 "perdure.toml:3: [server] listen must be a string, not a whole number"},
         Mistake{"NotATable", "server = 'x'\n",

@@ -54,6 +54,7 @@ Result<std::unique_ptr<Provider>> make_provider(const ProviderConfig& config,
                                     .base_url = config.base_url,
                                     .api_key = std::move(key),
                                     .reasoning_member = config.reasoning_member};
+  endpoint.timeouts = config.calls.timeouts;
   if (endpoint.base_url.empty())
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("The provider '{}' has no base_url.", config.name));
@@ -119,9 +120,13 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
     found = as_config(detected);
   }
   std::vector<std::unique_ptr<Provider>> providers;
+  std::vector<models::PoolEntry> pools = std::move(config.pools);
+  std::map<std::string, models::CallRules, std::less<>> rules;
   for (const ProviderConfig& provider : found.providers) {
     CO_TRY(made, make_provider(provider, environment, client, env));
     providers.push_back(std::move(made));
+    pools.push_back(own_pool(provider.name, provider.calls));
+    rules[provider.name] = provider.calls.rules;
   }
   const ProviderConfig& first = found.providers.front();
   Models result;
@@ -134,13 +139,18 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
   std::vector<models::ModelEntry> entries;
   for (ModelConfig& model : found.models) {
     result.names.push_back({model.name, model.provider});
+    for (const models::PoolEntry& pool : pools)
+      if (!model.pools.empty() && pool.name == model.pools.front())
+        result.names.back().provider = pool.provider;
     entries.push_back({.name = std::move(model.name),
                        .provider = std::move(model.provider),
                        .upstream = std::move(model.upstream),
                        .context_window = model.context_window,
-                       .name_tools = model.name_tools});
+                       .name_tools = model.name_tools,
+                       .pools = std::move(model.pools)});
   }
-  CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries)));
+  CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries), std::move(pools),
+                                        std::move(rules)));
   result.catalog = std::move(catalog);
   co_return result;
 }

@@ -54,13 +54,13 @@ struct CallRules {
 struct ModelEntry {
   std::string name;                 ///< what clients ask for
   std::string provider;             ///< name of a provider: the short form of its pool
-  std::vector<std::string> pools;   ///< names of pools; empty: the provider's own
   std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
   std::optional<Price> price;       ///< none: what it costs is not known
   /// For models too small to decide on tools themselves: a message that names a tool makes the
   /// model call it, and without such a message it calls none.
   bool name_tools = false;
+  std::vector<std::string> pools;  ///< names of pools; empty: the provider's own
 };
 
 struct Resolved {

@@ -235,15 +235,19 @@ std::vector<Router::Ranked> Router::rank(const std::vector<Pool*>& pools,
 Route Router::chosen(const Resolved& resolved, const RouteQuery& query,
                      std::vector<Candidate> rejected, const std::vector<Pool*>& healthy) const {
   std::vector<Ranked> ranked = rank(healthy, query);
-  // Reserved capacity is not waited for while anything else is left.
-  auto spills = [](const Ranked& one) {
-    return one.pool->entry().pool_class == PoolClass::kReserved && !one.room;
+  // Some are not waited for while anything else is left.
+  auto why_not = [](const Ranked& one) -> std::string_view {
+    if (one.pool->probing()) return "it is being tried out";
+    if (one.pool->paused_for() > 0) return "it is rate limited";
+    bool reserved = one.pool->entry().pool_class == PoolClass::kReserved;
+    return reserved && !one.room ? "it is full" : "";
   };
-  if (!std::ranges::all_of(ranked, spills))
-    while (spills(ranked.front())) {
-      rejected.push_back({ranked.front().pool->entry().name, 0, "it is full"});
-      ranked.erase(ranked.begin());
-    }
+  if (!std::ranges::all_of(ranked, [&](const Ranked& one) { return !why_not(one).empty(); }))
+    std::erase_if(ranked, [&](const Ranked& one) {
+      std::string why(why_not(one));
+      if (!why.empty()) rejected.push_back({one.pool->entry().name, 0, why});
+      return !why.empty();
+    });
   const PoolEntry& first = ranked.front().pool->entry();
   Route route;
   route.pool = first.name;

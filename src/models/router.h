@@ -15,8 +15,8 @@
 //   4. reserved capacity, then what is paid by use (on_demand, local), flex, batch,
 //   5. pools with room before those at their limit or with more than their share of the load,
 //   6. weighted rendezvous hashing of the session, so that its calls meet the same prompt cache.
-// Reserved capacity that is full is passed over where another pool is left. Owned by the engine, on
-// its loop.
+// Passed over where another pool is left: reserved capacity that is full, a pool that pauses for a
+// rate limit, and one that is being tried out. Owned by the engine, on its loop.
 #pragma once
 
 #include <map>

@@ -198,10 +198,12 @@ class Model:
 
     The answer depends on the request alone: a last user message with "tool" in it makes it call
     `look`, one with "use" and names of tools calls these; anything else is echoed, a tool's result too.
+    With `at_most` it answers 429 to what comes while so many requests run.
     """
 
-    def __init__(self):
+    def __init__(self, at_most=None):
         model = self
+        self.running = self.most_running = self.refused = 0
         self.requests = []
         self.lock = threading.Lock()
         self.gate = threading.Event()  # cleared: answers wait
@@ -217,11 +219,21 @@ class Model:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with model.lock:
                     model.requests.append(body)
-                model.gate.wait(HANG)
+                    model.running += 1
+                    model.most_running = max(model.most_running, model.running)
+                    too_many = at_most is not None and model.running > at_most
+                    model.refused += too_many
                 try:
-                    self.stream(body)
+                    if too_many:
+                        self.answer(429, {"error": {"message": "too many", "type": "rate_limit_error"}})
+                    else:
+                        model.gate.wait(HANG)
+                        self.stream(body)
                 except OSError:
                     pass  # the caller was killed
+                finally:
+                    with model.lock:
+                        model.running -= 1
 
             def answer(self, status, body):
                 data = json.dumps(body).encode()
@@ -285,10 +297,10 @@ class Model:
         with self.lock:
             return len(self.requests)
 
-    def config(self):
+    def config(self, more=""):
         port = self.server.server_address[1]
         return (f'[[provider]]\nname = "test"\nkind = "openai-chat"\n'
-                f'base_url = "http://127.0.0.1:{port}/v1"\n')
+                f'base_url = "http://127.0.0.1:{port}/v1"\n{more}')
 
     def close(self):
         self.gate.set()

@@ -22,7 +22,7 @@ from perdure_test import LOOK, Model, Scratch, Server, message  # noqa: E402
 # Routes that belong to nobody, or to the operator alone.
 SHARED = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/models", "/openai/v1/models",
           "/v1/models/{model}", "/openai/v1/models/{model}"}
-OPERATOR = ("/api/keys", "/api/projects")
+OPERATOR = ("/api/keys", "/api/models", "/api/projects")
 
 
 class Tenancy:

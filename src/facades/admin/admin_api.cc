@@ -81,6 +81,8 @@ void AdminApi::add_routes(http::Router& router) {
   api("POST", "/api/keys", "Create an API key; it is shown once", &AdminApi::create_key);
   api("GET", "/api/keys", "List API keys without their secrets", &AdminApi::list_keys);
   api("DELETE", "/api/keys/{key_id}", "Revoke an API key", &AdminApi::revoke_key);
+  api("GET", "/api/models", "The models, and how the pools that answer for them are",
+      &AdminApi::show_capacity);
   api("POST", "/api/projects", "Create a project", &AdminApi::create_project);
   api("GET", "/api/projects", "List projects", &AdminApi::list_projects);
 }
@@ -128,6 +130,10 @@ Task<http::Response> AdminApi::metrics(http::Request) {
 
 Task<http::Response> AdminApi::openapi(http::Request) {
   co_return http::json_response(200, openapi_document(*described_, parts_.version));
+}
+
+Task<AdminApi::Answer> AdminApi::show_capacity(http::Request) {
+  co_return http::json_response(200, capacity_text(parts_.status.capacity()));
 }
 
 Task<AdminApi::Answer> AdminApi::create_key(http::Request request) {

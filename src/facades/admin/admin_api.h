@@ -6,7 +6,8 @@
 // here are public and stable.
 //
 //   GET  /healthz /readyz /metrics* /openapi.json       open, but * needs a credential
-//   POST /api/keys   GET /api/keys   DELETE /api/keys/{key_id}   POST, GET /api/projects
+//   GET  /api/models                                    the operator: which pools answer, and how
+//   they do POST /api/keys   GET /api/keys   DELETE /api/keys/{key_id}   POST, GET /api/projects
 #pragma once
 
 #include <functional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "facades/admin/capacity.h"
 #include "facades/admin/metrics.h"
 #include "http/message.h"
 #include "http/router.h"
@@ -35,6 +37,7 @@ class ServerStatus {
   };
   virtual Task<std::vector<Obstacle>> obstacles() = 0;
   virtual Numbers numbers() = 0;
+  virtual Capacity capacity() = 0;
 };
 
 using CallerOf = std::function<identity::Caller(const http::Request&)>;
@@ -70,6 +73,7 @@ class AdminApi {
   Task<Answer> create_key(http::Request request);
   Task<Answer> list_keys(http::Request request);
   Task<Answer> revoke_key(http::Request request);
+  Task<Answer> show_capacity(http::Request request);
   Task<Answer> create_project(http::Request request);
   Task<Answer> list_projects(http::Request request);
 

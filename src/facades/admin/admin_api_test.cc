@@ -20,7 +20,18 @@ using http::Response;
 class FakeStatus final : public ServerStatus {
  public:
   Task<std::vector<Obstacle>> obstacles() override { co_return found; }
-  Numbers numbers() override { return {.version = "1.2.3", .store = {.commits = 7}}; }
+  Numbers numbers() override {
+    return {.version = "1.2.3", .store = {.commits = 7}, .pools = pools()};
+  }
+  Capacity capacity() override { return {{{"big", {"ptu"}}}, pools()}; }
+  std::vector<models::PoolStatus> pools() {
+    models::PoolStatus status{.entry = &pool, .state = "open", .breaker = "open"};
+    status.in_flight = 3;
+    status.last_error_code = "request_timeout";
+    status.last_error = "too late";
+    return {status};
+  }
+  models::PoolEntry pool{.name = "ptu", .provider = "azure", .max_in_flight = 20};
   std::vector<Obstacle> found;
 };
 
@@ -100,6 +111,25 @@ TEST_F(AdminApiTest, MetricsCarryTheNumbers) {
   EXPECT_NE(call("GET", "/metrics").body.find("\nperdure_ready 0\n"), std::string::npos);
 }
 
+TEST_F(AdminApiTest, TheOperatorSeesHowEveryPoolIs) {
+  const Response shown = call("GET", "/api/models");
+  ASSERT_EQ(shown.status, 200);
+  EXPECT_NE(shown.body.find(R"("models":[{"name":"big","pools":["ptu"]}])"), std::string::npos);
+  const json::object body = parsed(shown);
+  const json::object& pool = get_array(body, "pools").front().get_object();
+  EXPECT_EQ(get_string(pool, "provider"), "azure");
+  EXPECT_EQ(get_string(pool, "state"), "open");
+  EXPECT_EQ(get_int(pool, "in_flight"), 3);
+  EXPECT_EQ(get_int(pool, "max_in_flight"), 20);
+  EXPECT_TRUE(find(pool, "tokens_per_minute")->is_null()) << "no limit";
+  EXPECT_EQ(get_string(get_object(pool, "last_error"), "message"), "too late");
+  const Response metrics = call("GET", "/metrics");
+  EXPECT_NE(metrics.body.find("perdure_pool_in_flight{pool=\"ptu\"} 3\n"), std::string::npos);
+  EXPECT_NE(metrics.body.find("perdure_pool_breaker_open{pool=\"ptu\"} 1\n"), std::string::npos);
+  caller_.operator_access = false;
+  EXPECT_EQ(call("GET", "/api/models").status, 403);
+}
+
 TEST_F(AdminApiTest, AKeyIsShownOnceAndRevoked) {
   const Response made = call("POST", "/api/keys", R"({"project":"team-a","name":"ci"})");
   ASSERT_EQ(made.status, 201) << made.body;
@@ -152,7 +182,7 @@ TEST_F(AdminApiTest, EveryRouteOfTheApiIsForTheOperatorOnly) {
     EXPECT_EQ(call(route.method, path, "{}").status, 403) << route.method << " " << route.path;
     ++checked;
   }
-  EXPECT_EQ(checked, 5);
+  EXPECT_EQ(checked, 6);
 }
 
 TEST_F(AdminApiTest, TheDocumentHasEveryRouteAndNoOther) {

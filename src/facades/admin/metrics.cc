@@ -73,6 +73,39 @@ void engine(Text& text, const engine::Counters& counters) {
   text.gauge("perdure_subscribers", "Open event streams.", counters.subscribers);
 }
 
+/// One sample for each pool.
+template <class Of>
+void each_pool(Text& text, const std::vector<models::PoolStatus>& pools, std::string_view name,
+               std::string_view help, std::string_view type, Of&& of) {
+  text.head(name, help, type);
+  for (const models::PoolStatus& pool : pools) {
+    std::string label;
+    for (char c : pool.entry->name) {
+      if (c == '\\' || c == '"') label += '\\';
+      label += c == '\n' ? ' ' : c;
+    }
+    text.sample(name, fmt::format("{{pool=\"{}\"}}", label), of(pool));
+  }
+}
+
+void pools(Text& text, const std::vector<models::PoolStatus>& all) {
+  using Status = models::PoolStatus;
+  each_pool(text, all, "perdure_pool_in_flight", "Model calls that run.", "gauge",
+            [](const Status& pool) { return pool.in_flight; });
+  each_pool(text, all, "perdure_pool_waiting", "Model calls that wait for room.", "gauge",
+            [](const Status& pool) { return pool.waiting; });
+  each_pool(text, all, "perdure_pool_breaker_open", "1 while the pool is left alone.", "gauge",
+            [](const Status& pool) { return pool.breaker == "open" ? 1 : 0; });
+  each_pool(text, all, "perdure_pool_calls_total", "Model calls sent.", "counter",
+            [](const Status& pool) { return pool.calls; });
+  each_pool(text, all, "perdure_pool_failures_total", "… that gave no answer.", "counter",
+            [](const Status& pool) { return pool.failures; });
+  each_pool(text, all, "perdure_pool_rate_limited_total", "… because there were too many.",
+            "counter", [](const Status& pool) { return pool.rate_limited; });
+  each_pool(text, all, "perdure_pool_turned_away_total", "Model calls not sent, to go elsewhere.",
+            "counter", [](const Status& pool) { return pool.turned_away; });
+}
+
 }  // namespace
 
 std::string metrics_text(const Numbers& numbers) {
@@ -85,6 +118,7 @@ std::string metrics_text(const Numbers& numbers) {
   http(text, numbers.http);
   store(text, numbers.store);
   engine(text, numbers.engine);
+  pools(text, numbers.pools);
   return text.take();
 }
 

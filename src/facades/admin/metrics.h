@@ -7,10 +7,12 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/env.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "models/pool.h"
 
 namespace perdure::facades::admin {
 
@@ -36,6 +38,7 @@ struct Numbers {
   journal::StoreStats store;
   engine::Counters engine;
   std::uint64_t stops_in_force = 0;
+  std::vector<models::PoolStatus> pools;
 };
 
 std::string metrics_text(const Numbers& numbers);

@@ -1,0 +1,71 @@
+#include "facades/admin/capacity.h"
+
+#include "facades/common/json_writer.h"
+
+namespace perdure::facades::admin {
+namespace {
+
+void append_limit(ObjectWriter& writer, std::string_view key, std::int64_t limit) {
+  if (limit > 0)
+    writer.number(key, limit);
+  else
+    writer.null(key);
+}
+
+void append_pool(std::string& out, const models::PoolStatus& status) {
+  const models::PoolEntry& entry = *status.entry;
+  ObjectWriter writer(out);
+  writer.text("name", entry.name)
+      .text("provider", entry.provider)
+      .text("class", models::to_string(entry.pool_class))
+      .number("priority", entry.priority)
+      .number("weight", entry.weight)
+      .text("state", status.state)
+      .text("breaker", status.breaker)
+      .number("back_in_ms", status.back_in_ms)
+      .number("in_flight", status.in_flight)
+      .number("waiting", status.waiting);
+  append_limit(writer, "max_in_flight", entry.max_in_flight);
+  append_limit(writer, "requests_per_minute", entry.requests_per_minute);
+  append_limit(writer, "tokens_per_minute", entry.tokens_per_minute);
+  if (entry.units > 0) writer.number("units", entry.units);
+  if (!entry.price_per_hour.empty()) writer.text("price_per_hour", entry.price_per_hour);
+  ObjectWriter(writer.begin("last_minute"))
+      .number("calls", status.recent_calls)
+      .number("failures", status.recent_failures)
+      .end();
+  ObjectWriter(writer.begin("since_start"))
+      .number("calls", static_cast<std::int64_t>(status.calls))
+      .number("failures", static_cast<std::int64_t>(status.failures))
+      .number("rate_limited", static_cast<std::int64_t>(status.rate_limited))
+      .number("turned_away", static_cast<std::int64_t>(status.turned_away))
+      .end();
+  if (status.last_error_code.empty())
+    writer.null("last_error");
+  else
+    ObjectWriter(writer.begin("last_error"))
+        .text("code", status.last_error_code)
+        .text("message", status.last_error)
+        .number("at", status.last_error_at / 1000)
+        .end();
+  writer.end();
+}
+
+}  // namespace
+
+std::string capacity_text(const Capacity& capacity) {
+  std::string text;
+  ObjectWriter writer(text);
+  append_array(writer.begin("models"), capacity.models, [](std::string& out, const auto& model) {
+    ObjectWriter one(out);
+    one.text("name", model.name);
+    append_array(one.begin("pools"), model.pools,
+                 [](std::string& names, const std::string& name) { append_quoted(names, name); });
+    one.end();
+  });
+  append_array(writer.begin("pools"), capacity.pools, append_pool);
+  writer.end();
+  return text;
+}
+
+}  // namespace perdure::facades::admin
