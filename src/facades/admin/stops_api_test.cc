@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "journal/memory/memory_journal.h"
+#include "models/pool.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -62,6 +63,7 @@ class FakeEngine final : public engine::Engine {
   void check_timers() override {}
   Task<> drain() override { co_return; }
   engine::Counters counters() const override { return {}; }
+  std::vector<models::PoolStatus> pools() const override { return {}; }
 
  private:
   policy::Stops& stops_;

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "journal/memory/memory_journal.h"
+#include "models/pool.h"
 
 namespace perdure::facades::agents_api {
 namespace {
@@ -118,6 +119,7 @@ class FakeEngine final : public engine::Engine {
   void check_timers() override {}
   Task<> drain() override { co_return; }
   engine::Counters counters() const override { return {}; }
+  std::vector<models::PoolStatus> pools() const override { return {}; }
 
   View find(const SessionKey& key) const {
     for (const View& view : list)
