@@ -28,8 +28,8 @@ inline constexpr std::int64_t kMaxToldTokens = 1'000'000'000'000;
 /// A Retry-After beyond this is taken as this.
 inline constexpr std::int64_t kMaxRetryAfterMs = 24LL * 3600 * 1000;
 
-/// Half of at least so many calls of a minute must fail, or so many in a row time out, before a pool
-/// is left alone for the cooldown, which doubles with each probe that fails.
+/// Half of at least so many calls of a minute must fail, or so many in a row time out, before a
+/// pool is left alone for the cooldown, which doubles with each probe that fails.
 inline constexpr std::int64_t kBreakerCalls = 10;
 inline constexpr std::int64_t kBreakerPercent = 50;
 inline constexpr int kBreakerTimeouts = 5;
