@@ -138,6 +138,43 @@ TEST_P(EngineRoutingTest, WithoutAnyPoolTheTurnWaitsByADurableTimerAndGoesOn) {
   EXPECT_EQ(started(key).back().attempt, 1) << "waiting is no attempt";
 }
 
+TEST_P(EngineRoutingTest, ATurnThatWaitsInVainGoesOnWaitingByItsTimerAndFailsAfterManyLooks) {
+  world.rules["fake"] = {.attempts = 5, .retry_percent = 0, .retry_floor = 0};
+  use({{.name = "a"}});
+  world.outside.answers.push_back(
+      {.failure = ModelFailure{.code = "server_error", .message = "oh", .retryable = true}});
+  SessionKey key = world.create("go");
+  until_abandoned(1);
+  std::size_t looks = 0;
+  for (; looks < 200 && world.view(key)->status != SessionStatus::kIdle; ++looks) {
+    ASSERT_TRUE(*world.run(world.journal->next_timer())) << "nothing would ever wake it";
+    std::uint64_t head = world.view(key)->head;
+    much_later();
+    for (int round = 0; round < 10'000 && world.view(key)->head == head; ++round) world.pause(1);
+  }
+  EXPECT_GT(looks, 10u) << "an outage of some minutes is waited for";
+  EXPECT_LT(looks, 60u);
+  TurnView turn = last_turn(key);
+  EXPECT_EQ(turn.status, TurnStatus::kFailed);
+  ASSERT_TRUE(turn.error);
+  EXPECT_EQ(turn.error->code, "server_overloaded");
+  EXPECT_THAT(turn.error->message, HasSubstr("its share of repeated calls"));
+  EXPECT_EQ(world.outside.requests.size(), 1u) << "the retry budget is nothing";
+  EXPECT_FALSE(*world.run(world.journal->next_timer()));
+}
+
+TEST_P(EngineRoutingTest, AfterAnAnswerTheNextCallOfTheTurnStartsWithTheFirstPoolAgain) {
+  use({{.name = "a"}, {.name = "b", .provider = "other", .priority = 1}});
+  world.outside.answers.push_back(
+      {.failure = ModelFailure{.code = "server_error", .message = "oh", .retryable = true}});
+  world.outside.answers.push_back({.calls = {function_call("c1", "look", "{}")}});
+  SessionKey key = world.create("go", agent_with({"look"}));
+  world.wait_for(key, SessionStatus::kRequiresAction);
+  ASSERT_TRUE(world.answer(key, world.view(key)->required_actions.front(), "seen"));
+  EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake", "other", "fake"));
+}
+
 TEST_P(EngineRoutingTest, AnOutageThatDoesNotEndFailsTheTurnInTheEnd) {
   use({{.name = "a"}});
   world.outside.respond = [](const models::ModelRequest&) {

@@ -117,7 +117,7 @@ void World::open() {
   for (const std::string& name : more_providers)
     providers.push_back(std::make_unique<FakeProvider>(outside, name));
   catalog_ = std::make_unique<models::Catalog>(
-      *models::Catalog::make(std::move(providers), models, pools));
+      *models::Catalog::make(std::move(providers), models, pools, rules));
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));

@@ -211,6 +211,7 @@ class World {
   std::vector<std::string> more_providers;
   std::vector<models::PoolEntry> pools;
   std::vector<models::ModelEntry> models;
+  std::map<std::string, models::CallRules, std::less<>> rules;
   DenyOne policy;
   std::unique_ptr<policy::Stops> stops;
   Faults faults;
