@@ -11,6 +11,7 @@
 #include "cli/agent_commands.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/money_commands.h"
 #include "main/app.h"
 #include "main/config.h"
 #include "main/process.h"
@@ -35,6 +36,8 @@ struct Choice {
   std::string scope;
   std::string reason;
   bool with_lifted = false;
+  UsageFlags usage;
+  BudgetFlags budget;
   int limit = 20;
   NewAgent agent;
   std::optional<int> version;
@@ -176,6 +179,17 @@ void add_keys(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_session_usage(CLI::App& sessions, Choice& choice) {
+  CLI::App* usage = sessions.add_subcommand("usage", "Show what a session has cost, by turn");
+  usage->add_option("SESSION_ID", choice.id, "The session's id")->required();
+  add_client_flags(*usage, choice);
+  usage->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_session_usage(choice.common, environment, choice.id);
+    };
+  });
+}
+
 void add_sessions(CLI::App& root, Choice& choice) {
   CLI::App* sessions = root.add_subcommand("sessions", "Look at sessions, and cancel turns");
   sessions->require_subcommand(1);
@@ -200,6 +214,8 @@ void add_sessions(CLI::App& root, Choice& choice) {
       return show_session(choice.common, environment, choice.id);
     };
   });
+
+  add_session_usage(*sessions, choice);
 
   CLI::App* tail = sessions->add_subcommand("tail", "Follow a session's events from now on");
   tail->add_option("SESSION_ID", choice.id, "The session's id")->required();
@@ -289,6 +305,56 @@ void add_agents(CLI::App& root, Choice& choice) {
     choice.run = [&choice](const Environment& environment) {
       return remove_agent(choice.common, environment, choice.id);
     };
+  });
+}
+
+void add_usage(CLI::App& root, Choice& choice) {
+  CLI::App* usage = root.add_subcommand("usage", "Show what model calls used and cost");
+  usage->add_option("--from", choice.usage.from, "The first day, in UTC")->type_name("YYYY-MM-DD");
+  usage->add_option("--to", choice.usage.to, "The last day")->type_name("YYYY-MM-DD");
+  usage
+      ->add_option("--group-by", choice.usage.group_by,
+                   "day, workstream, agent, session, model, provider [day,model]")
+      ->type_name("LIST");
+  usage->add_option("--project", choice.only_project, "Another project's")->type_name("NAME");
+  add_client_flags(*usage, choice);
+  usage->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_usage(choice.common, environment, choice.only_project, choice.usage);
+    };
+  });
+}
+
+void add_budget_name(CLI::App& command, Choice& choice) {
+  command.add_option("SCOPE", choice.budget.scope, "project, workstream or agent")->required();
+  command.add_option("ID", choice.budget.id, "Whose budget it is")->required();
+}
+
+void add_budgets(CLI::App& root, Choice& choice) {
+  CLI::App* budgets = root.add_subcommand("budgets", "Limit what model calls may cost");
+  budgets->require_subcommand(1);
+  const auto add = [&](std::string name, std::string help, bool named, auto run) {
+    CLI::App* command = budgets->add_subcommand(std::move(name), std::move(help));
+    if (named) add_budget_name(*command, choice);
+    command->add_option("--project", choice.only_project, "Another project's")->type_name("NAME");
+    add_client_flags(*command, choice);
+    command->callback([&choice, run] { choice.run = run; });
+    return command;
+  };
+  add("ls", "List budgets and what is left of them", false,
+      [&choice](const Environment& environment) {
+        return list_budgets(choice.common, environment, choice.only_project);
+      });
+  CLI::App* set = add("set", "Set a budget", true, [&choice](const Environment& environment) {
+    return set_budget(choice.common, environment, choice.only_project, choice.budget);
+  });
+  set->add_option("--limit", choice.budget.limit, "The most that may be spent")
+      ->type_name("DOLLARS")
+      ->required();
+  set->add_option("--window", choice.budget.window, "total, day or month, in UTC [total]")
+      ->type_name("WINDOW");
+  add("rm", "Remove a budget", true, [&choice](const Environment& environment) {
+    return remove_budget(choice.common, environment, choice.only_project, choice.budget);
   });
 }
 
@@ -412,6 +478,8 @@ int run(int argc, char** argv) {
   add_agents(root, choice);
   add_stop(root, choice);
   add_models(root, choice);
+  add_usage(root, choice);
+  add_budgets(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {
     print_version(false);

@@ -15,6 +15,34 @@ Result<std::uint64_t> Batch::add_text(journal::Kind kind, std::string body) {
   return entries_.back().seq;
 }
 
+Result<std::uint64_t> Batch::add(journal::Kind kind, ModelCallStartedBody body) {
+  TRY(seq, add_text(kind, encode(body)));
+  if (body.reserved != 0) reserve_.push_back(reservation_of(state_, seq, body));
+  return seq;
+}
+
+template <class Body>
+Result<std::uint64_t> Batch::add_end(journal::Kind kind, Body body) {
+  if (!state_.turn || !state_.turn->model_call)
+    return fail(ErrorCode::kInternal, "the end of a model call that does not run");
+  body.bill = bill_of(state_, body);
+  journal::Settlement settlement =
+      settlement_of(state_, *body.bill, kind == journal::kModelCallAbandoned);
+  TRY(seq, add_text(kind, encode(body)));
+  // Where nothing was asked of a provider there may be nothing to give back either.
+  if (settlement.used.calls != 0 || settlement.reserved != 0)
+    settle_.push_back(std::move(settlement));
+  return seq;
+}
+
+Result<std::uint64_t> Batch::add(journal::Kind kind, ModelCallFinishedBody body) {
+  return add_end(kind, std::move(body));
+}
+
+Result<std::uint64_t> Batch::add(journal::Kind kind, ModelCallAbandonedBody body) {
+  return add_end(kind, std::move(body));
+}
+
 journal::Append Batch::to_append() const {
   journal::Append append;
   append.key = state_.key;
@@ -28,6 +56,8 @@ journal::Append Batch::to_append() const {
   append.set_timers = set_timers;
   append.clear_timers = clear_timers;
   append.finishes_effect = finishes_effect;
+  append.settle = settle_;
+  append.reserve = reserve_;
   return append;
 }
 

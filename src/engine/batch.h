@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/budget.h"
 #include "engine/fold.h"
 
 namespace perdure::engine {
@@ -22,6 +23,10 @@ class Batch {
   Result<std::uint64_t> add(journal::Kind kind, const Body& body) {
     return add_text(kind, encode(body));
   }
+  // Model calls carry money: the end of one is billed here, so that nobody can forget it.
+  Result<std::uint64_t> add(journal::Kind kind, ModelCallStartedBody body);
+  Result<std::uint64_t> add(journal::Kind kind, ModelCallFinishedBody body);
+  Result<std::uint64_t> add(journal::Kind kind, ModelCallAbandonedBody body);
 
   const SessionState& state() const { return state_; }
   UnixMillis now() const { return now_; }
@@ -29,6 +34,7 @@ class Batch {
   bool makes_events() const { return options_.events; }
   bool empty() const { return entries_.empty(); }
   const std::vector<journal::Entry>& entries() const { return entries_; }
+  const std::vector<journal::Settlement>& settlements() const { return settle_; }
 
   // What commits together with the entries.
   std::vector<journal::EffectRow> open_effects;
@@ -36,6 +42,7 @@ class Batch {
   std::vector<journal::TimerRow> set_timers;
   std::vector<std::string> clear_timers;
   bool finishes_effect = false;
+  std::vector<BudgetHold> holds;  ///< of its reservations, until they are on disk
 
   // For the actor, once it is committed.
   Events take_events() { return std::move(events_); }
@@ -43,6 +50,8 @@ class Batch {
   journal::Append to_append() const;
 
  private:
+  template <class Body>
+  Result<std::uint64_t> add_end(journal::Kind kind, Body body);
   Result<std::uint64_t> add_text(journal::Kind kind, std::string body);
 
   SessionState state_;
@@ -51,6 +60,8 @@ class Batch {
   FoldOptions options_;
   std::vector<journal::Entry> entries_;
   Events events_;
+  std::vector<journal::Settlement> settle_;
+  std::vector<journal::Reservation> reserve_;
 };
 
 }  // namespace perdure::engine

@@ -43,7 +43,7 @@ std::vector<SessionKey> keys_of(const std::vector<journal::SessionRow>& rows) {
   return keys;
 }
 
-class EngineImpl final : public Engine {
+class EngineImpl final : public Engine, public Accounts {
  public:
   EngineImpl(EngineParts parts, Settings settings)
       : shared_core_(std::make_shared<Core>(parts, settings)),
@@ -65,6 +65,10 @@ class EngineImpl final : public Engine {
     if (core_.parts.server_tools) return core_.parts.server_tools->admit(url);
     return fail(ErrorCode::kInvalidArgument, "This server uses no tools of other servers.");
   }
+  bool priced(std::string_view model) const override {
+    auto resolved = core_.parts.models.resolve(model);
+    return resolved && resolved->price;
+  }
   Task<Result<Created>> create_session(CreateSession command) override;
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                  Idempotency idempotency) override;
@@ -78,6 +82,13 @@ class EngineImpl final : public Engine {
                                        Page page, bool include_incomplete) override;
   Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) override;
   Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) override;
+  Accounts& accounts() override { return *this; }
+  Task<Result<journal::Budget>> put_budget(journal::Budget budget) override;
+  Task<Result<Committed>> delete_budget(ProjectId project, journal::BudgetScope scope,
+                                        std::string id) override;
+  Task<Result<std::vector<journal::Budget>>> budgets(ProjectId project) override;
+  Task<Result<std::vector<journal::UsageRow>>> usage(journal::UsageQuery query) override;
+  Task<Result<SessionUsage>> session_usage(SessionKey key, Page page) override;
   Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key, StreamFrom from) override;
   Task<> recover() override;
   Task<> drain() override;
@@ -128,6 +139,7 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
   // An actor may die while we wait for it (it was fenced out): the next one reads the store anew.
   for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
+    CO_TRY_VOID(co_await core_.budgets.load(key.project));
     ActorPtr& place = actors_[key];
     if (!place) place = std::make_shared<SessionActor>(core_, key);
     ActorPtr actor = place;
@@ -147,6 +159,7 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
 Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
   Busy busy(core_);
   SessionKey key{command.project, command.id ? *command.id : new_session_id(core_.parts.env)};
+  CO_TRY_VOID(co_await core_.budgets.load(key.project));
   if (command.agent.id.empty()) command.agent.id = new_id("agt", core_.parts.env);
   for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
@@ -323,6 +336,46 @@ Task<Result<TurnView>> EngineImpl::turn(SessionKey key, std::string turn_id) {
   Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return co_await find_turn(core_.parts.journal, actor->state(), std::move(turn_id));
+}
+
+// ---- money ------------------------------------------------------------------------------------
+
+Task<Result<journal::Budget>> EngineImpl::put_budget(journal::Budget budget) {
+  Busy busy(core_);
+  co_return co_await core_.budgets.put(std::move(budget));
+}
+
+Task<Result<Committed>> EngineImpl::delete_budget(ProjectId project, journal::BudgetScope scope,
+                                                  std::string id) {
+  Busy busy(core_);
+  co_return co_await core_.budgets.remove(std::move(project), scope, std::move(id));
+}
+
+Task<Result<std::vector<journal::Budget>>> EngineImpl::budgets(ProjectId project) {
+  Busy busy(core_);
+  co_return co_await core_.budgets.list(std::move(project), core_.parts.env.now());
+}
+
+Task<Result<std::vector<journal::UsageRow>>> EngineImpl::usage(journal::UsageQuery query) {
+  Busy busy(core_);
+  if (!query.after.empty() && query.after.size() != query.by.size())
+    co_return fail(ErrorCode::kInvalidArgument, "The cursor is of another list.", "after");
+  co_return co_await core_.parts.journal.usage(std::move(query));
+}
+
+Task<Result<SessionUsage>> EngineImpl::session_usage(SessionKey key, Page page) {
+  Busy busy(core_);
+  CO_TRY(actor, co_await awake(std::move(key)));
+  const SessionState& state = actor->state();
+  SessionUsage usage{.model = state.agent->model, .limit = state.spend_limit, .spent = state.spent};
+  if (state.turn && state.turn->model_call) usage.reserved = state.turn->model_call->reserved;
+  auto turns = co_await list_turn_usage(core_.parts.journal, state, std::move(page));
+  if (!turns && turns.error().code == ErrorCode::kNotFound)
+    co_return fail(ErrorCode::kInvalidArgument, "after must be the id of one of its turns.",
+                   "after");
+  if (!turns) co_return std::unexpected(turns.error());
+  usage.turns = std::move(*turns);
+  co_return usage;
 }
 
 Task<Result<std::unique_ptr<Subscription>>> EngineImpl::subscribe(SessionKey key, StreamFrom from) {
@@ -509,10 +562,18 @@ Task<> EngineImpl::quarantine(journal::SessionRow row) {
                                  "The session could not be recovered after the server stopped and "
                                  "was put aside. Its log is kept."}})});
   append.clear_timers.push_back("retry");
+  // Nobody will know what the call that ran has cost.
+  auto loaded = co_await core_.budgets.load(row.key.project);
+  if (auto reserved = co_await core_.parts.journal.reservations(row.key))
+    for (const journal::Reservation& reservation : *reserved)
+      append.settle.push_back(journal::settle_in_full(reservation));
+  journal::Append money{.key = row.key, .time = append.time};
+  money.settle = append.settle;
   if (auto effects = co_await core_.parts.journal.effects(row.key))
     for (journal::EffectRow& effect : *effects)
       append.close_effects.push_back(std::move(effect.call_id));
   auto done = co_await core_.parts.journal.append(std::move(append));
+  if (done && loaded) core_.budgets.committed(money);
   if (!done)
     log::error("a session could not be quarantined",
                {{"session", row.key.session.value}, {"why", done.error().message}});

@@ -17,6 +17,8 @@
 
 #include "base/env.h"
 #include "base/error.h"
+#include "engine/accounts.h"
+#include "engine/paging.h"
 #include "engine/session_event.h"
 #include "engine/session_view.h"
 #include "journal/journal.h"
@@ -69,6 +71,7 @@ struct CreateSession {
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
   std::optional<std::string> workstream;  ///< of the project; is_workstream_id
+  std::optional<models::Money> spend_limit;
   std::vector<InputMessage> input;
   /// Called with the view that will be true after the commit, to make the stored answer.
   std::function<Idempotency(const SessionView&)> idempotency;
@@ -86,22 +89,10 @@ struct Created {
 
 // ---- queries ----------------------------------------------------------------------------------
 
-struct Page {
-  std::optional<std::string> after;  ///< an id of the listed kind, exclusive
-  std::size_t limit = 20;
-  bool ascending = false;
-};
-
 /// Which sessions a list shows; what is not given does not matter.
 struct SessionFilter {
   std::optional<std::string> agent_id;
   std::optional<std::string> workstream;
-};
-
-template <class T>
-struct Listed {
-  std::vector<T> data;
-  bool has_more = false;
 };
 
 // ---- streams ----------------------------------------------------------------------------------
@@ -155,6 +146,8 @@ class Engine {
 
   /// Whether the tools of a server at this URL may be used; else kInvalidArgument with a sentence.
   virtual Result<void> admit_tool_server(std::string_view url) const = 0;
+  /// Whether it is known what this model's tokens cost: a limit on money needs it.
+  virtual bool priced(std::string_view model) const = 0;
 
   /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;
@@ -182,6 +175,9 @@ class Engine {
                                                Page page, bool include_incomplete) = 0;
   virtual Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) = 0;
   virtual Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) = 0;
+
+  /// Usage and budgets.
+  virtual Accounts& accounts() = 0;
 
   /// kInvalidArgument for a place the session has not reached, kRateLimited for too many streams.
   virtual Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key,

@@ -39,8 +39,8 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
   if (answer.failure) co_return std::unexpected(*answer.failure);
   for (models::OutputItem& call : answer.calls) output.items.push_back(std::move(call));
   output.finish = answer.calls.empty() ? models::Finish::kStop : models::Finish::kToolCalls;
-  output.usage = answer.usage;
-  output.usage_known = true;
+  if (answer.usage_known) output.usage = answer.usage;
+  output.usage_known = answer.usage_known;
   co_return output;
 }
 
@@ -114,10 +114,12 @@ void World::open() {
   journal = std::make_unique<FaultJournal>(std::move(journal), faults);
   std::vector<std::unique_ptr<models::Provider>> providers;
   providers.push_back(std::make_unique<FakeProvider>(outside));
+  std::vector<models::ModelEntry> entries = models;
+  entries.push_back(priced_model());
   for (const std::string& name : more_providers)
     providers.push_back(std::make_unique<FakeProvider>(outside, name));
   catalog_ = std::make_unique<models::Catalog>(
-      *models::Catalog::make(std::move(providers), models, pools, rules));
+      *models::Catalog::make(std::move(providers), std::move(entries), pools, rules));
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
@@ -180,6 +182,15 @@ void World::start(bool recover) {
   open();
   if (!recover) return;
   finish(begin(ended(engine->recover())));
+}
+
+models::ModelEntry priced_model() {
+  models::ModelEntry model;
+  model.name = "priced-model";
+  model.provider = "fake";
+  model.price = models::Price{1'000'000, 100'000, 2'000'000, 10'000'000};
+  model.max_output_tokens = 100;
+  return model;
 }
 
 SessionKey World::create(std::string text, AgentConfig agent) {

@@ -37,7 +37,12 @@ struct Answer {
   bool throws = false;                          ///< after the chunks
   std::optional<std::string> text;              ///< of the message, where the chunks do not add up
   models::TokenUsage usage{10, 0, 5, 0};
+  bool usage_known = true;
 };
+
+/// "priced-model": a token read costs 1,000 nano-dollars, one written 10,000, and an answer has at
+/// most 100.
+models::ModelEntry priced_model();
 
 inline models::OutputItem function_call(std::string call_id, std::string name,
                                         std::string arguments) {

@@ -186,6 +186,24 @@ std::vector<models::Candidate> route_from_json(const json::array& array) {
   return route;
 }
 
+/// The usage is written where it is not the entry's own.
+json::object to_json(const Bill& bill) {
+  json::object object{{"cost", bill.cost}};
+  if (!bill.priced) object["priced"] = false;
+  if (bill.estimated) object["estimate"] = engine::to_json(bill.usage);
+  return object;
+}
+
+/// `usage` is the entry's own.
+std::optional<Bill> bill_from_json(const json::object& entry, const models::TokenUsage& usage) {
+  if (!find(entry, "bill")) return std::nullopt;
+  const json::object& object = get_object(entry, "bill");
+  Bill bill{.cost = get_int(object, "cost"), .priced = get_bool(object, "priced", true)};
+  bill.estimated = find(object, "estimate") != nullptr;
+  bill.usage = bill.estimated ? usage_from_json(get_object(object, "estimate")) : usage;
+  return bill;
+}
+
 std::string finish_body(json::object members) {
   json::object body{{"v", 1}};
   for (auto& [key, value] : members) body[key] = std::move(value);
@@ -247,6 +265,20 @@ std::optional<McpCall> mcp_call_from_json(const json::object& object) {
   return McpCall{text_of(call, "server"), text_of(call, "tool"), text_of(call, "class")};
 }
 
+json::object to_json(const models::Price& price) {
+  return {{"input", price.input},
+          {"cached_input", price.cached_input},
+          {"cache_write", price.cache_write},
+          {"output", price.output}};
+}
+
+models::Price price_from_json(const json::object& object) {
+  return {.input = get_int(object, "input"),
+          .cached_input = get_int(object, "cached_input"),
+          .cache_write = get_int(object, "cache_write"),
+          .output = get_int(object, "output")};
+}
+
 json::object to_json(const AgentConfig& agent) {
   json::array functions;
   for (const FunctionConfig& function : agent.functions)
@@ -298,6 +330,7 @@ std::string encode(const SessionCreatedBody& body) {
                        {"metadata", std::move(metadata)},
                        {"principal", body.principal}};
   if (body.workstream) members["workstream"] = *body.workstream;
+  if (body.spend_limit) members["spend_limit"] = *body.spend_limit;
   return finish_body(std::move(members));
 }
 
@@ -325,6 +358,10 @@ std::string encode(const ModelCallStartedBody& body) {
                        {"decision", to_json(body.decision)}};
   if (!body.pool.empty()) members["pool"] = body.pool;
   if (!body.route.empty()) members["route"] = to_json(body.route);
+  members["estimate"] =
+      json::object{{"input", body.estimate.input_tokens}, {"output", body.estimate.output_tokens}};
+  if (body.price) members["price"] = to_json(*body.price);
+  if (body.reserved != 0) members["reserved"] = body.reserved;
   return finish_body(std::move(members));
 }
 
@@ -338,6 +375,7 @@ std::string encode(const ModelCallFinishedBody& body) {
   if (body.usage_known) members["usage"] = to_json(body.usage);
   if (!body.response_id.empty()) members["response_id"] = body.response_id;
   if (!body.model.empty()) members["model"] = body.model;
+  if (body.bill) members["bill"] = to_json(*body.bill);
   return finish_body(std::move(members));
 }
 
@@ -353,6 +391,7 @@ std::string encode(const ModelCallAbandonedBody& body) {
   if (body.rerouted) members["rerouted"] = true;
   if (body.retry_at != 0) members["retry_at"] = body.retry_at;
   if (body.usage_known) members["usage"] = to_json(body.usage);
+  if (body.bill && !body.unsent) members["bill"] = to_json(*body.bill);
   return finish_body(std::move(members));
 }
 
@@ -428,6 +467,7 @@ void read(const json::object& o, SessionCreatedBody& body) {
     if (value.is_string()) body.metadata[std::string(key)] = as_view(value.get_string());
   body.principal = text_of(o, "principal");
   body.workstream = optional_text(o, "workstream");
+  if (find(o, "spend_limit")) body.spend_limit = get_int(o, "spend_limit");
 }
 
 void read(const json::object& o, SessionFailedBody& body) {
@@ -454,6 +494,9 @@ void read(const json::object& o, ModelCallStartedBody& body) {
   body.pool = text_of(o, "pool");
   body.route = route_from_json(get_array(o, "route"));
   body.decision = decision_from_json(get_object(o, "decision"));
+  if (find(o, "price")) body.price = price_from_json(get_object(o, "price"));
+  body.estimate = usage_from_json(get_object(o, "estimate"));
+  body.reserved = get_int(o, "reserved");
 }
 
 void read(const json::object& o, ModelCallFinishedBody& body) {
@@ -466,6 +509,7 @@ void read(const json::object& o, ModelCallFinishedBody& body) {
   body.finish = text_of(o, "finish");
   body.response_id = text_of(o, "response_id");
   body.model = text_of(o, "model");
+  body.bill = bill_from_json(o, body.usage);
 }
 
 void read(const json::object& o, ModelCallAbandonedBody& body) {
@@ -481,6 +525,7 @@ void read(const json::object& o, ModelCallAbandonedBody& body) {
   body.retry_at = get_int(o, "retry_at");
   body.usage_known = find(o, "usage") != nullptr;
   body.usage = usage_from_json(get_object(o, "usage"));
+  body.bill = bill_from_json(o, body.usage);
 }
 
 void read(const json::object& o, FunctionOutputBody& body) {

@@ -16,6 +16,7 @@
 #include "engine/session_view.h"
 #include "journal/entry.h"
 #include "models/item.h"
+#include "models/price.h"
 #include "models/route.h"
 #include "tools/server_tools.h"
 
@@ -33,6 +34,7 @@ struct SessionCreatedBody {
   std::map<std::string, std::string> metadata;
   std::string principal;
   std::optional<std::string> workstream;
+  std::optional<models::Money> spend_limit;  ///< of all its model calls together
 };
 
 struct SessionFailedBody {
@@ -59,6 +61,18 @@ struct ModelCallStartedBody {
   std::string key;                       ///< the idempotency key of the effect
   std::uint64_t context_through = 0;     ///< the context was every item up to this entry
   DecisionRecord decision;
+  std::optional<models::Price> price;  ///< what its tokens will be charged; none: nobody knows
+  models::TokenUsage estimate;         ///< the most that was expected: input and output
+  models::Money reserved = 0;          ///< … and what that costs, put aside
+};
+
+/// What the end of a model call is charged.
+struct Bill {
+  models::Money cost = 0;
+  bool priced = false;       ///< false: what it costs is not known, and is counted as nothing
+  bool estimated = false;    ///< `usage`, and so the cost, is a guess
+  bool unsent = false;       ///< nothing was asked of a provider: no call at all
+  models::TokenUsage usage;  ///< what was charged for
 };
 
 /// A call of a tool of a server outside: what the name that the model used stands for.
@@ -85,6 +99,7 @@ struct ModelCallFinishedBody {
   std::string finish;  ///< "stop", "tool_calls", "length", "content_filter"
   std::string response_id;
   std::string model;
+  std::optional<Bill> bill;  ///< written by the batch; none in entries older than budgets
 };
 
 struct ModelCallAbandonedBody {
@@ -100,6 +115,7 @@ struct ModelCallAbandonedBody {
   UnixMillis retry_at = 0;  ///< 0: not tried again later
   models::TokenUsage usage;
   bool usage_known = false;
+  std::optional<Bill> bill;  ///< as above
 };
 
 struct FunctionOutputBody {
@@ -192,6 +208,8 @@ json::object to_json(const AgentConfig& agent);
 AgentConfig agent_from_json(const json::object& object);
 json::object to_json(const models::TokenUsage& usage);
 models::TokenUsage usage_from_json(const json::object& object);
+json::object to_json(const models::Price& price);
+models::Price price_from_json(const json::object& object);
 std::string_view to_string(TurnStatus status);
 TurnStatus turn_status_from(std::string_view word);
 

@@ -123,6 +123,22 @@ class FaultJournal final : public journal::JournalStore {
       journal::IdempotencyScope scope, UnixMillis now) override {
     return real_->find_idempotency(std::move(scope), now);
   }
+  Task<Result<journal::Budget>> put_budget(journal::Budget budget) override {
+    return real_->put_budget(std::move(budget));
+  }
+  Task<Result<journal::Committed>> delete_budget(ProjectId project, journal::BudgetScope scope,
+                                                 std::string id) override {
+    return real_->delete_budget(std::move(project), scope, std::move(id));
+  }
+  Task<Result<std::vector<journal::Budget>>> budgets(ProjectId project) override {
+    return real_->budgets(std::move(project));
+  }
+  Task<Result<std::vector<journal::UsageRow>>> usage(journal::UsageQuery query) override {
+    return real_->usage(std::move(query));
+  }
+  Task<Result<std::vector<journal::Reservation>>> reservations(SessionKey key) override {
+    return real_->reservations(std::move(key));
+  }
   Task<Result<std::uint64_t>> put_row(journal::Row row, std::uint64_t expected) override {
     while (faults_.hold_rows) co_await async::sleep_for(1);
     if (faults_.refuse_row)

@@ -269,6 +269,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
   state_.metadata = body.metadata;
   state_.principal = body.principal;
   state_.workstream = body.workstream;
+  state_.spend_limit = body.spend_limit;
   state_.created = entry_.time;
   state_.context_tokens = tokens_of(body.agent);
   emit_session(EventType::kSessionCreated);
@@ -305,7 +306,13 @@ Result<void> Step::on(const UserMessageBody& body) {
 Result<void> Step::on(const ModelCallStartedBody& body) {
   TRY_VOID(need_turn());
   TurnState& turn = *state_.turn;
-  turn.model_call = OpenModelCall{entry_.seq, body.attempt, body.provider, body.pool};
+  turn.model_call = OpenModelCall{.seq = entry_.seq,
+                                  .attempt = body.attempt,
+                                  .provider = body.provider,
+                                  .pool = body.pool,
+                                  .price = body.price,
+                                  .estimate = body.estimate,
+                                  .reserved = body.reserved};
   turn.model_calls += 1;
   turn.retry_at = 0;
   return {};
@@ -322,6 +329,7 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   turn.tried.clear();
   turn.waits = 0;
   count_answer(state_, body);
+  if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
   turn.usage += body.usage;
   turn.usage_known = turn.usage_known && body.usage_known;
   turn.next_output_index += static_cast<std::uint32_t>(body.items.size());
@@ -372,6 +380,7 @@ Result<void> Step::on(const ModelCallAbandonedBody& body) {
   TurnState& turn = *state_.turn;
   note_abandoned(turn, turn.model_call.value_or(OpenModelCall{}), body);
   turn.model_call.reset();
+  if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
   turn.usage += body.usage;
   turn.usage_known = turn.usage_known && (body.usage_known || body.lost || !body.shown);
   if (body.shown)
@@ -443,6 +452,9 @@ Result<void> Step::on(const ToolListEndedBody& body) {
   if (found == state_.tool_lists.end())
     found = state_.tool_lists.insert(found, ToolListState{.server = body.server});
   if (!body.error) found->seq = entry_.seq;
+  for (const tools::ServerTool& tool : body.tools)
+    state_.context_tokens +=
+        tokens_of_text(tool.name.size() + tool.description.size() + tool.parameters.size());
   found->turn = state_.turn->seq;
   found->asked = entry_.time;
   found->error = body.error.value_or("");

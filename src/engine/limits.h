@@ -41,4 +41,7 @@ inline constexpr int kMaxRouteWaits = 30;
 /// What an image is taken to be for the size of a context, whatever its bytes.
 inline constexpr std::int64_t kTokensPerImage = 1'000;
 
+/// Output tokens that are put aside for a call of a model without max_output_tokens.
+inline constexpr std::int64_t kExpectedAnswerTokens = 8192;
+
 }  // namespace perdure::engine

@@ -228,6 +228,59 @@ Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore& journal, Sessio
   co_return listed;
 }
 
+namespace {
+
+/// Adds what an entry says of a call's end.
+Result<void> add_usage(journal::UsageCounts& counts, const Entry& entry) {
+  auto add = [&](const models::TokenUsage& known, const std::optional<Bill>& bill) {
+    const models::TokenUsage& usage = bill ? bill->usage : known;
+    bool priced = bill && bill->priced, estimated = bill && bill->estimated;
+    models::Money cost = bill ? bill->cost : 0;
+    counts += {.calls = 1,
+               .abandoned = entry.kind == journal::kModelCallAbandoned,
+               .estimated = estimated,
+               .unpriced = !priced,
+               .input = usage.input_tokens,
+               .cached = usage.cached_tokens,
+               .cache_write = usage.cache_write_tokens,
+               .output = usage.output_tokens,
+               .reasoning = usage.reasoning_tokens,
+               .cost = cost,
+               .estimated_cost = estimated ? cost : 0};
+  };
+  if (entry.kind == journal::kModelCallFinished) {
+    TRY(body, decode<ModelCallFinishedBody>(entry.body));
+    add(body.usage, body.bill);
+  } else {
+    TRY(body, decode<ModelCallAbandonedBody>(entry.body));
+    if (body.unsent) return {};
+    add(body.usage, body.bill);
+  }
+  return {};
+}
+
+}  // namespace
+
+Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, SessionState state,
+                                                Page page) {
+  CO_TRY(turns, co_await list_turns(journal, state, page));
+  Listed<TurnUsage> listed{.has_more = turns.has_more};
+  for (const TurnView& turn : turns.data) {
+    CO_TRY(range, co_await range_of_turn(journal, state.key, turn.id));
+    TurnUsage usage{.turn_id = turn.id, .created = turn.created};
+    EntryQuery query{.key = state.key, .after = range.first, .until = range.last, .limit = 64};
+    query.kinds = {journal::kModelCallFinished, journal::kModelCallAbandoned};
+    while (true) {
+      CO_TRY(entries, co_await journal.read(query));
+      if (entries.empty()) break;
+      for (const Entry& entry : entries) CO_TRY_VOID(add_usage(usage.counts, entry));
+      query.after = entries.back().seq;
+    }
+    listed.data.push_back(std::move(usage));
+  }
+  co_return listed;
+}
+
 Task<Result<TurnView>> find_turn(journal::JournalStore& journal, SessionState state,
                                  std::string turn_id) {
   CO_TRY(range, co_await range_of_turn(journal, state.key, std::move(turn_id)));

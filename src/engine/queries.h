@@ -23,6 +23,8 @@ Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQu
 /// `state` is the session's current one. kNotFound for a bad cursor.
 Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore& journal, SessionState state,
                                           Page page);
+Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, SessionState state,
+                                                Page page);
 Task<Result<TurnView>> find_turn(journal::JournalStore& journal, SessionState state,
                                  std::string turn_id);
 

@@ -65,9 +65,9 @@ Task<Result<Created>> SessionActor::create(CreateSession command) {
 Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
   state_.key = key_;
   Batch batch = new_batch();
-  SessionCreatedBody body{std::move(command.agent), std::move(command.environment),
-                          std::move(command.metadata), std::move(command.principal),
-                          std::move(command.workstream)};
+  SessionCreatedBody body{std::move(command.agent),      std::move(command.environment),
+                          std::move(command.metadata),   std::move(command.principal),
+                          std::move(command.workstream), command.spend_limit};
   CO_TRY_VOID(batch.add(journal::kSessionCreated, body));
   if (const policy::Stop* stop = stop_of(batch.state())) co_return std::unexpected(stop->refusal());
   for (InputMessage& message : command.input)
@@ -213,7 +213,13 @@ Task<Result<Committed>> SessionActor::remove() {
   if (state_.turn)
     co_return fail(ErrorCode::kConflict,
                    "The session has a turn that has not ended; cancel it before deleting.");
+  std::vector<journal::Reservation> reserved;  // what the store settles with the deletion
+  if (auto open = co_await core_.parts.journal.reservations(key_)) reserved = std::move(*open);
   auto receipt = co_await core_.parts.journal.delete_session(key_, state_.head);
+  if (receipt)
+    for (const journal::Reservation& reservation : reserved)
+      core_.budgets.settled(key_.project, journal::settle_in_full(reservation),
+                            core_.parts.env.now());
   if (receipt || receipt.error().code == ErrorCode::kNotFound) die(true);
   if (!receipt && receipt.error().code == ErrorCode::kFenced) die(false);
   co_return receipt;
@@ -295,7 +301,7 @@ Batch SessionActor::new_batch() const {
 }
 
 TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
-  TurnLoopParts parts{core_.router, core_.parts.policy, core_.parts.tools,
+  TurnLoopParts parts{core_.router, core_.parts.policy, core_.budgets, core_.parts.tools,
                       core_.settings.max_model_calls_per_turn};
   parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;
@@ -333,8 +339,13 @@ Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotenc
   if (snapshot_due && state_.head > 0)
     append.snapshot = journal::Snapshot{state_.head, kSnapshotFormat, to_snapshot(state_)};
   bool timers = !append.set_timers.empty();
+  journal::Append money{.key = key_, .time = batch.now()};
+  money.settle = append.settle;
+  money.reserve = append.reserve;
 
   auto receipt = co_await core_.parts.journal.append(std::move(append));
+  if (receipt) core_.budgets.committed(money);
+  batch.holds.clear();
   if (!receipt) {
     if (receipt.error().code == ErrorCode::kFenced) die(false);
     if (receipt.error().code == ErrorCode::kNotFound) die(true);  // deleted by somebody else

@@ -40,6 +40,7 @@ struct Core {
   long calls_running = 0;  ///< of the engine's functions, and its services: see Busy
   std::unordered_map<SessionKey, std::size_t, SessionKeyHash> subscribers;
   models::Router router{parts.models, parts.env, parts.executor};
+  Budgets budgets{parts.journal, parts.models, parts.executor};
   std::function<void()> timers_changed;
   std::function<void(const SessionActor&)> forget;  ///< the actor is dead
 };

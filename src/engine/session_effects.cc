@@ -243,6 +243,7 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
   request.idempotency_key = running->call.key;
   if (!pool->provider().capabilities().service_tier) request.service_tier.clear();
   auto resolved = core_.parts.models.resolve(state_.agent->model);
+  if (resolved) request.max_output_tokens = resolved->max_output_tokens;
   if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
   ModelResult result = co_await generate(pool, std::move(request), seq, running);
   if (running->bytes > kMaxAnswerBytes)

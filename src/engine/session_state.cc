@@ -33,6 +33,9 @@ std::shared_ptr<const SessionView> SessionState::view() const {
     for (const OpenCall& call : turn->pending)
       view->required_actions.push_back({turn_id(), call.call_id, call.name, call.arguments});
   if (!turn && usage_known) view->usage = usage;
+  view->spend_limit = spend_limit;
+  view->spent = spent;
+  if (turn && turn->model_call) view->reserved = turn->model_call->reserved;
   view->created = created;
   view->last_active = last_active;
   view->head = head;
@@ -112,6 +115,28 @@ std::optional<FailureInfo> failure_from_json(const json::object& object, std::st
                      std::string(get_string(member->get_object(), "message"))};
 }
 
+json::object to_json(const OpenModelCall& call) {
+  json::object object{{"seq", call.seq},
+                      {"attempt", call.attempt},
+                      {"provider", call.provider},
+                      {"pool", call.pool},
+                      {"estimate", engine::to_json(call.estimate)},
+                      {"reserved", call.reserved}};
+  if (call.price) object["price"] = engine::to_json(*call.price);
+  return object;
+}
+
+OpenModelCall model_call_from_json(const json::object& object) {
+  OpenModelCall call{.seq = static_cast<std::uint64_t>(get_int(object, "seq")),
+                     .attempt = static_cast<int>(get_int(object, "attempt")),
+                     .provider = std::string(get_string(object, "provider")),
+                     .pool = std::string(get_string(object, "pool"))};
+  call.estimate = usage_from_json(get_object(object, "estimate"));
+  call.reserved = get_int(object, "reserved");
+  if (find(object, "price")) call.price = price_from_json(get_object(object, "price"));
+  return call;
+}
+
 json::object to_json(const TurnState& turn) {
   json::object object{{"seq", turn.seq},
                       {"created", turn.created},
@@ -126,11 +151,7 @@ json::object to_json(const TurnState& turn) {
                       {"usage_known", turn.usage_known},
                       {"finished", turn.finished},
                       {"failure", to_json(turn.failure)}};
-  if (turn.model_call)
-    object["model_call"] = json::object{{"seq", turn.model_call->seq},
-                                        {"attempt", turn.model_call->attempt},
-                                        {"provider", turn.model_call->provider},
-                                        {"pool", turn.model_call->pool}};
+  if (turn.model_call) object["model_call"] = to_json(*turn.model_call);
   json::array tried;
   for (const models::Tried& one : turn.tried)
     tried.push_back(json::object{{"pool", one.pool}, {"code", one.code}});
@@ -169,13 +190,8 @@ TurnState turn_from_json(const json::object& object) {
     turn.tried.push_back({std::string(get_string(one.as_object(), "pool")),
                           std::string(get_string(one.as_object(), "code"))});
   turn.waits = static_cast<int>(get_int(object, "waits"));
-  if (find(object, "model_call")) {
-    const json::object& call = get_object(object, "model_call");
-    turn.model_call = OpenModelCall{static_cast<std::uint64_t>(get_int(call, "seq")),
-                                    static_cast<int>(get_int(call, "attempt")),
-                                    std::string(get_string(call, "provider")),
-                                    std::string(get_string(call, "pool"))};
-  }
+  if (find(object, "model_call"))
+    turn.model_call = model_call_from_json(get_object(object, "model_call"));
   for (const json::value& value : get_array(object, "effects")) {
     const json::object& effect = value.as_object();
     turn.effects.push_back({static_cast<std::uint64_t>(get_int(effect, "seq")),
@@ -212,6 +228,9 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
     state.queued.push_back(seq.to_number<std::uint64_t>());
   state.usage = usage_from_json(get_object(object, "usage"));
   state.usage_known = get_bool(object, "usage_known");
+  if (find(object, "spend_limit")) state.spend_limit = get_int(object, "spend_limit");
+  state.spent = get_int(object, "spent");
+  state.context_tokens = get_int(object, "context_tokens");
   state.active = get_bool(object, "active");
   if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
   for (const json::value& list : get_array(object, "tool_lists"))
@@ -233,6 +252,8 @@ std::string to_snapshot(const SessionState& state) {
                       {"queued", std::move(queued)},      {"usage", engine::to_json(state.usage)},
                       {"usage_known", state.usage_known}, {"active", state.active}};
   if (state.workstream) object["workstream"] = *state.workstream;
+  if (state.spend_limit) object["spend_limit"] = *state.spend_limit;
+  object["spent"] = state.spent;
   object["context_tokens"] = state.context_tokens;
   if (state.images) object["images"] = true;
   if (state.remote_images) object["remote_images"] = true;

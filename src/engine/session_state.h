@@ -24,6 +24,9 @@ struct OpenModelCall {
   int attempt = 1;
   std::string provider;
   std::string pool;
+  std::optional<models::Price> price;
+  models::TokenUsage estimate;
+  models::Money reserved = 0;
 };
 
 /// A function call without a result.
@@ -95,7 +98,9 @@ struct SessionState {
   std::uint64_t head = 0;
   std::vector<std::uint64_t> queued;  ///< kInputQueued entries that have no turn yet
   std::optional<TurnState> turn;      ///< the one that has not ended
-  models::TokenUsage usage;           ///< of ended turns
+  std::optional<models::Money> spend_limit;
+  models::Money spent = 0;   ///< by calls that have ended
+  models::TokenUsage usage;  ///< of ended turns
   bool usage_known = true;
   bool active = false;                    ///< between kTurnStarted and the idle that follows
   std::vector<ToolListState> tool_lists;  ///< of the agent's servers that were ever asked

@@ -13,6 +13,7 @@
 
 #include "base/ids.h"
 #include "models/item.h"
+#include "models/price.h"
 
 namespace perdure::engine {
 
@@ -75,6 +76,9 @@ struct SessionView {
   std::optional<FailureInfo> error;
   std::vector<PendingCall> required_actions;
   std::optional<models::TokenUsage> usage;  ///< nullopt while a turn runs or where unknown
+  std::optional<models::Money> spend_limit;
+  models::Money spent = 0;     ///< by calls that have ended
+  models::Money reserved = 0;  ///< for the one that runs
   UnixMillis created = 0;
   UnixMillis last_active = 0;
   std::uint64_t head = 0;  ///< the entry this view is the state after

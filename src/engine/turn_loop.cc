@@ -229,6 +229,10 @@ class TurnLoop {
         .context_through = through,
         .decision = std::move(record)};
     if (route.candidates.size() > 1) body.route = std::move(route.candidates);
+    if (auto refusal = parts_.budgets.reserve(batch_, body)) {
+      TRY_VOID(end_turn(TurnStatus::kFailed, std::move(refusal)));
+      return false;
+    }
     TRY(seq, batch_.add(journal::kModelCallStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, "repeatable", body.key, journal::EffectState::kOpen});

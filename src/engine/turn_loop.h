@@ -39,6 +39,7 @@ struct ShownText {
 struct TurnLoopParts {
   models::Router& router;
   policy::Policy& policy;
+  Budgets& budgets;
   tools::Registry& tools;
   int max_model_calls_per_turn;
   /// The parts of a kInputQueued entry that has no turn yet.

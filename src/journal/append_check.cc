@@ -51,7 +51,24 @@ Result<void> check(const Append& append) {
         (effect.intent_seq == 0 && append.entries.empty()))
       return fail(ErrorCode::kInvalidArgument, "An open effect points at an entry that exists.");
   }
+  for (const Reservation& reservation : append.reserve)
+    if (reservation.amount < 0 || reservation.call <= append.head ||
+        reservation.call > append.head + append.entries.size())
+      return fail(ErrorCode::kInvalidArgument,
+                  "A reservation is for a call whose intent is in the append.");
+  for (const Settlement& settlement : append.settle)
+    if (settlement.reserved < 0 || settlement.used.cost < 0)
+      return fail(ErrorCode::kInvalidArgument, "A settlement has no negative amounts.");
   if (append.idempotency) return check_record(*append.idempotency, append.key.project);
+  return {};
+}
+
+Result<void> check(const Budget& budget) {
+  if (budget.project.value.empty() || budget.id.empty() || budget.limit < 0)
+    return fail(ErrorCode::kInvalidArgument,
+                "A budget has a project, the id of what it limits, and no negative limit.");
+  if (budget.scope == BudgetScope::kProject && budget.id != budget.project.value)
+    return fail(ErrorCode::kInvalidArgument, "A project's budget has the project's name as id.");
   return {};
 }
 
@@ -108,6 +125,22 @@ std::unexpected<Error> wrong_version(std::string_view kind, std::string_view id,
   return fail(ErrorCode::kConflict,
               current == 0 ? fmt::format("{} {} does not exist any more.", kind, id)
                            : fmt::format("{} {} is at version {}.", kind, id, current));
+}
+
+std::unexpected<Error> no_such_budget(BudgetScope scope, std::string_view id) {
+  return fail(ErrorCode::kNotFound,
+              fmt::format("There is no budget of {} '{}'.", to_string(scope), id));
+}
+
+std::unexpected<Error> too_many_budgets() {
+  return fail(ErrorCode::kTooLarge, fmt::format("A project has at most {} budgets.", kMaxBudgets));
+}
+
+std::unexpected<Error> over_budget(BudgetScope scope, std::string_view id) {
+  return fail(ErrorCode::kUnavailable,
+              fmt::format("The budget of {} '{}' was used up or changed meanwhile; try again.",
+                          to_string(scope), id),
+              {}, "budget");
 }
 
 std::unexpected<Error> bad_cursor(std::string_view id) {

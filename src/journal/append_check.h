@@ -11,6 +11,7 @@ namespace perdure::journal {
 Result<void> check(const Append& append);
 Result<void> check(const Row& row);
 Result<void> check(const RowChanges& changes);
+Result<void> check(const Budget& budget);
 
 // The refusals that every store words the same.
 std::unexpected<Error> fenced(const SessionKey& key);
@@ -21,6 +22,10 @@ std::unexpected<Error> queue_full(const ProjectId& project);
 std::unexpected<Error> no_such_row(std::string_view kind, std::string_view id);
 std::unexpected<Error> wrong_version(std::string_view kind, std::string_view id,
                                      std::uint64_t current);
+std::unexpected<Error> no_such_budget(BudgetScope scope, std::string_view id);
+std::unexpected<Error> too_many_budgets();
+/// A reservation does not fit.
+std::unexpected<Error> over_budget(BudgetScope scope, std::string_view id);
 /// A list's `after` that names nothing in this project.
 std::unexpected<Error> bad_cursor(std::string_view id);
 

@@ -24,6 +24,7 @@
 #include "async/task.h"
 #include "base/error.h"
 #include "base/ids.h"
+#include "journal/spend.h"
 
 namespace perdure::journal {
 
@@ -141,6 +142,8 @@ struct Append {
   std::vector<TimerRow> set_timers;
   std::vector<std::string> clear_timers;  ///< timer ids
   std::vector<OutboxRow> outbox;
+  std::vector<Settlement> settle;    ///< of calls whose ends are among the entries; before reserve
+  std::vector<Reservation> reserve;  ///< for calls whose intents are
   std::optional<IdempotencyRecord> idempotency;
   std::optional<Snapshot> snapshot;  ///< of the state *before* this append (seq == head)
 
@@ -242,13 +245,15 @@ class JournalStore {
   /// kFenced: head or epoch moved on (also: the session to be created exists, reason "exists").
   /// kNotFound: deleted or never there; a tombstone is not created again. kConflict: the
   /// idempotency key has an unexpired record (reason "idempotency_key_used"); the first one stays.
-  /// kUnavailable: disk full. kRateLimited: this project's queue. kInvalidArgument, kTooLarge: the
+  /// kUnavailable: disk full, or (reason "budget") a reservation that does not fit
+  /// into one of its budgets. kRateLimited: this project's queue. kInvalidArgument, kTooLarge: the
   /// append itself. With any error nothing of it is written.
   /// Appends of one caller are decided in the order in which they were begun.
   virtual Task<Result<Committed>> append(Append append) = 0;
   /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a
   /// tombstone. Guarded by the head like an append. Deleting a tombstone succeeds. Answers kept for
-  /// idempotency keys that name the session go too.
+  /// idempotency keys that name the session go too. What it has spent stays, without its id;
+  /// reservations it still has are settled in full.
   virtual Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) = 0;
   /// Adds 1 to each session's count of recoveries begun and gives the counts, in order; 0 for a
   /// session that is not there.
@@ -283,6 +288,22 @@ class JournalStore {
   /// nullopt when unknown or expired at `now`.
   virtual Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
                                                                           UnixMillis now) = 0;
+
+  // Money.
+
+  /// Makes a budget, or gives the one of this scope and id another limit and window. What it has
+  /// spent in the window and what is reserved are the store's to say, whatever `budget` says: they
+  /// count calls that began and ended before there was a budget too. Returns what is now kept.
+  /// kTooLarge for more than kMaxBudgets of a project.
+  virtual Task<Result<Budget>> put_budget(Budget budget) = 0;
+  /// kNotFound when it is not there.
+  virtual Task<Result<Committed>> delete_budget(ProjectId project, BudgetScope scope,
+                                                std::string id) = 0;
+  /// All of a project, by scope and id.
+  virtual Task<Result<std::vector<Budget>>> budgets(ProjectId project) = 0;
+  virtual Task<Result<std::vector<UsageRow>>> usage(UsageQuery query) = 0;
+  /// Of calls that run. kNotFound for a session that is not there.
+  virtual Task<Result<std::vector<Reservation>>> reservations(SessionKey key) = 0;
 
   // Resources.
 

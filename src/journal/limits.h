@@ -33,6 +33,8 @@ inline constexpr int kCheckpointPages = 1000;
 inline constexpr int kMaxLogPages = 16000;
 /// Free space beside the reserve before a store that ran full takes work again.
 inline constexpr std::size_t kDiskHeadroom = 8 << 20;
+/// Budgets of one project; all of them are held in memory while it works.
+inline constexpr std::size_t kMaxBudgets = 10'000;
 /// Rows that one call of collect_garbage removes from one table.
 inline constexpr std::size_t kMaxCollected = 1000;
 /// A read of at most this many entries is answered on the loop; longer ones leave it.

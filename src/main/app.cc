@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "facades/admin/admin_api.h"
+#include "facades/admin/budgets_api.h"
 #include "facades/admin/errors.h"
 #include "facades/admin/models_api.h"
 #include "facades/admin/stops_api.h"
@@ -163,6 +164,7 @@ class Server final : public ServerStatus {
   std::unique_ptr<facades::admin::ModelsApi> models_api_;
   std::unique_ptr<facades::admin::AdminApi> admin_api_;
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
+  std::unique_ptr<facades::admin::BudgetsApi> budgets_api_;
   std::unique_ptr<Guard> guard_;
   http::Router router_;
   std::unique_ptr<http::Server> http_server_;
@@ -257,6 +259,8 @@ void Server::make_doors() {
                                  .version = std::string(version().number)});
   stops_api_ = std::make_unique<facades::admin::StopsApi>(facades::admin::StopsApi::Parts{
       .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
+  budgets_api_ =
+      std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_, identity::caller_of);
   guard_ = std::make_unique<Guard>(
       GuardSettings{
           .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_},
@@ -268,6 +272,7 @@ void Server::make_doors() {
   models_api_->add_routes(doors);
   admin_api_->add_routes(doors);
   stops_api_->add_routes(doors);
+  budgets_api_->add_routes(doors);
   for (const http::Route& route : doors.routes()) router_.add(count(guard_->protect(route)));
   admin_api_->describe(router_);
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/decimal.h"
 #include "http/url.h"
 #include "journal/postgres/postgres_journal.h"
 #include "main/toml_reader.h"
@@ -142,6 +143,37 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
   return provider;
 }
 
+/// price = {input = 2.50, cached_input = 0.25, cache_write = 3.125, output = 10.0}
+Result<std::optional<models::Price>> read_price(TomlSection& model) {
+  TomlSection section = model.section("price");
+  const auto input = section.decimal("input");
+  const auto output = section.decimal("output");
+  const auto cached_input = section.decimal("cached_input");
+  const auto cache_write = section.decimal("cache_write");
+  TRY_VOID(section.finish());
+  if (!section.present()) return std::nullopt;
+  if (!input) return section.wrong("input", "is missing");
+  if (!output) return section.wrong("output", "is missing");
+  const auto pico = [&](std::string_view key, const std::string& text) -> Result<std::int64_t> {
+    constexpr int kPlaces = 6;  // a dollar a million tokens is a million pico-dollars a token
+    const auto parsed = parse_decimal(text, kPlaces);
+    if (parsed && *parsed >= 0) return *parsed;
+    return section.wrong(key,
+                         "must be dollars a million tokens: at least 0, with at most six decimal "
+                         "places");
+  };
+  models::Price price;
+  TRY(plain, pico("input", *input));
+  TRY(cached, pico("cached_input", cached_input.value_or(*input)));
+  TRY(written, pico("cache_write", cache_write.value_or(*input)));
+  TRY(answer, pico("output", *output));
+  price.input = plain;
+  price.cached_input = cached;
+  price.cache_write = written;
+  price.output = answer;
+  return price;
+}
+
 Result<ModelConfig> read_model(TomlSection& section) {
   ModelConfig model;
   model.name = section.text("name").value_or("");
@@ -150,12 +182,16 @@ Result<ModelConfig> read_model(TomlSection& section) {
   model.context_window = section.integer("context_window").value_or(0);
   model.name_tools = section.boolean("name_tools").value_or(false);
   model.pools = section.texts("pools");
+  model.max_output_tokens = section.integer("max_output_tokens").value_or(0);
+  TRY(price, read_price(section));
+  model.price = price;
   TRY_VOID(section.finish());
   if (model.name.empty()) return section.wrong("name", "is missing");
   if (model.provider.empty() && model.pools.empty())
     return section.wrong("provider", "is missing: give it, or pools");
   if (!model.provider.empty() && !model.pools.empty())
     return section.wrong("provider", "is the short form of pools: give one of them");
+  if (model.max_output_tokens < 0) return section.wrong("max_output_tokens", "cannot be negative");
   if (model.context_window < 0) return section.wrong("context_window", "cannot be negative");
   return model;
 }

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "main/pool_config.h"
+#include "models/price.h"
 
 namespace perdure::app {
 
@@ -52,6 +53,8 @@ struct ModelConfig {
   std::int64_t context_window = 0;
   bool name_tools = false;         ///< see models::ModelEntry
   std::vector<std::string> pools;  ///< empty: the provider's own
+  std::optional<models::Price> price;
+  std::int64_t max_output_tokens = 0;
 };
 
 struct McpServerConfig {

@@ -218,6 +218,8 @@ authorization_env = "DESK_TOKEN"
 name = "small"
 provider = "fake"
 name_tools = true
+max_output_tokens = 512
+price = {input = 2.50, cached_input = 0.25, cache_write = 3.125, output = 10}
 )",
         "other.toml");
   flags_.config = "other.toml";
@@ -238,6 +240,9 @@ name_tools = true
   EXPECT_EQ(config.mcp_allow, std::vector<std::string>{"https://tools.example/team/"});
   ASSERT_EQ(config.mcp_servers.size(), 1u);
   EXPECT_EQ(config.mcp_servers[0].authorization_env, "DESK_TOKEN");
+  EXPECT_EQ(config.models[1].max_output_tokens, 512);
+  EXPECT_EQ(config.models[1].price, (models::Price{2'500'000, 250'000, 3'125'000, 10'000'000}));
+  EXPECT_EQ(config.models[0].price, std::nullopt);
 }
 
 TEST_F(ConfigTest, ANamedFileMustExistAndTheDefaultOneNeedNot) {
@@ -324,6 +329,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "perdure.toml:3: [[model]] provider 'x' is not the name of a [[provider]]"},
         Mistake{"TypeInAModel", "[[model]]\nname='m'\nprovider='x'\ncontext_window='big'\n",
                 "perdure.toml:4: [[model]] context_window must be a whole number, not a string"},
+        Mistake{"PriceWithoutOutput", "[[model]]\nname='m'\nprovider='x'\nprice={input=1}\n",
+                "perdure.toml:4: [price] output is missing"},
+        Mistake{"PriceTooFine",
+                "[[model]]\nname='m'\nprovider='x'\nprice={input=0.0000001,output=1}\n",
+                "perdure.toml:4: [price] input must be dollars a million tokens: at least 0, with "
+                "at most six decimal places"},
+        Mistake{"PriceInWords", "[[model]]\nname='m'\nprovider='x'\nprice={input='1',output=1}\n",
+                "perdure.toml:4: [price] input must be a number, not a string"},
+        Mistake{"PriceMistyped",
+                "[[model]]\nname='m'\nprovider='x'\nprice={input=1,output=1,cache=1}\n",
+                "perdure.toml:4: [price] cache is not a known key (known here: input, output, "
+                "cached_input, cache_write)"},
         Mistake{"WordForABoolean", "[[model]]\nname='m'\nprovider='x'\nname_tools='yes'\n",
                 "perdure.toml:4: [[model]] name_tools must be true or false, not a string"},
         Mistake{"BadMcpAllow", "[tools]\nmcp_allow = ['tools.example']\n",

@@ -146,6 +146,8 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
                        .provider = std::move(model.provider),
                        .upstream = std::move(model.upstream),
                        .context_window = model.context_window,
+                       .price = model.price,
+                       .max_output_tokens = model.max_output_tokens,
                        .name_tools = model.name_tools,
                        .pools = std::move(model.pools)});
   }

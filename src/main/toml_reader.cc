@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <numeric>
 
 #define TOML_EXCEPTIONS 0
@@ -116,6 +118,25 @@ std::optional<std::int64_t> TomlSection::integer(std::string_view key) {
   if (const auto* value = node->as_integer()) return value->get();
   node_->wrong_type(key, *node, "a whole number");
   return std::nullopt;
+}
+
+std::optional<std::string> TomlSection::decimal(std::string_view key) {
+  const toml::node* node = node_->find(key);
+  if (!node) return std::nullopt;
+  if (const auto* whole = node->as_integer()) return fmt::format("{}", whole->get());
+  if (const auto* value = node->as_floating_point(); value && std::isfinite(value->get())) {
+    // The shortest text that is read as this number again: what was written, up to 15 digits.
+    char text[512];
+    const auto end =
+        std::to_chars(text, text + sizeof text, value->get(), std::chars_format::fixed);
+    return std::string(text, end.ptr);
+  }
+  node_->wrong_type(key, *node, "a number");
+  return std::nullopt;
+}
+
+bool TomlSection::present() const {
+  return node_->table != nullptr;
 }
 
 std::optional<bool> TomlSection::boolean(std::string_view key) {

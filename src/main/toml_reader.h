@@ -30,10 +30,13 @@ class TomlSection {
 
   std::optional<std::string> text(std::string_view key);
   std::optional<std::int64_t> integer(std::string_view key);
+  /// A whole or decimal number as text without an exponent, exactly as it was meant.
+  std::optional<std::string> decimal(std::string_view key);
   std::optional<bool> boolean(std::string_view key);
   std::vector<std::string> texts(std::string_view key);  ///< empty if absent
   /// [key]; an empty section if absent.
   TomlSection section(std::string_view key);
+  bool present() const;
   /// [[key]]
   std::vector<TomlSection> sections(std::string_view key);
 

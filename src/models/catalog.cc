@@ -117,12 +117,17 @@ Result<Resolved> Catalog::resolve(std::string_view model) const {
     resolved.context_window = found.context_window;
     resolved.price = found.price;
     resolved.name_tools = found.name_tools;
+    resolved.max_output_tokens = found.max_output_tokens;
     for (const std::string& name : found.pools) resolved.pools.push_back(pool(name));
   } else {
     resolved.upstream = model;
     resolved.pools.push_back(pool(providers_.front()->name()));
   }
   resolved.provider = provider(resolved.pools.front()->provider);
+  const bool free = std::ranges::all_of(resolved.pools, [&](const PoolEntry* entry) {
+    return provider(entry->provider)->is_free();
+  });
+  if (!resolved.price && free) resolved.price = Price{};
   return resolved;
 }
 

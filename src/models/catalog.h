@@ -57,6 +57,7 @@ struct ModelEntry {
   std::string upstream;             ///< what the provider is asked for
   std::int64_t context_window = 0;  ///< tokens, 0: unknown
   std::optional<Price> price;       ///< none: what it costs is not known
+  std::int64_t max_output_tokens = 0;  ///< of one answer, 0: the provider's limit
   /// For models too small to decide on tools themselves: a message that names a tool makes the
   /// model call it, and without such a message it calls none.
   bool name_tools = false;
@@ -70,6 +71,7 @@ struct Resolved {
   std::int64_t context_window = 0;
   std::optional<Price> price;
   bool name_tools = false;
+  std::int64_t max_output_tokens = 0;
 };
 
 class Catalog {

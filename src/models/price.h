@@ -14,6 +14,7 @@ namespace perdure::models {
 
 /// Nano-dollars.
 using Money = std::int64_t;
+inline constexpr Money kNanoPerCent = 10'000'000;
 
 /// Pico-dollars a token, each.
 struct Price {

@@ -98,6 +98,8 @@ class Provider {
   /// "openai-responses", "openai-chat", "bedrock-converse", "scripted" …
   virtual std::string_view kind() const = 0;
   virtual Capabilities capabilities() const = 0;
+  /// True where no call costs anything, whatever the model is called.
+  virtual bool is_free() const { return false; }
   /// `sink` outlives the call. After a cancel the call returns soon with code "cancelled".
   virtual Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request,
                                                                   ModelSink* sink,

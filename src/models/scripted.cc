@@ -95,6 +95,7 @@ class Scripted final : public Provider {
   std::string_view name() const override { return name_; }
   std::string_view kind() const override { return kScripted; }
   /// It plays its script whatever it is asked for: it stands in for every provider.
+  bool is_free() const override { return true; }
   Capabilities capabilities() const override {
     return {.reasoning_summary = true,
             .verbosity = true,

@@ -355,6 +355,75 @@ class CliTest(unittest.TestCase):
         server.end()
         self.assertEqual(tail.wait(PATIENCE), 0, "the end of the server ends the stream in order")
 
+    def test_money_from_a_price_to_a_budget_that_holds(self):
+        (self.home / "perdure.toml").write_text(
+            "[[provider]]\nname = 's'\nkind = 'scripted'\n[[model]]\nname = 'dear'\nprovider = 's'\n"
+            "max_output_tokens = 1000\nprice = {input = 1000, output = 2000.5}\n")
+        start = ("dev", "--listen", "127.0.0.1:0")
+        server = Server(self, *start)
+
+        def turn(session=None, **more):
+            """The session when its turn has ended, and that turn."""
+            body = {"agent": {"model": "dear"}, "environment": {"type": "none"}, "input": "Hello", **more}
+            path = "/v1/agents/sessions"
+            if session:
+                body = {"events": [{"type": "agent.session.input.message",
+                                    "input": [{"role": "user", "content": [
+                                        {"type": "input_text", "text": "And?"}]}]}]}
+                path += f"/{session}/events"
+            status, text = request(server.url + path, key="x", method="POST", body=body,
+                                   **{"X-Perdure-Workstream": "launch"} if not session else {})
+            self.assertIn(status, (201, 202), text)
+            path = "/v1/agents/sessions/" + (session or json.loads(text)["id"])
+            deadline = time.monotonic() + PATIENCE
+            while json.loads(request(server.url + path, key="x")[1])["status"] != "idle":
+                self.assertLess(time.monotonic(), deadline, "the turn did not end")
+                time.sleep(0.02)
+            turns = json.loads(request(server.url + path + "/turns", key="x")[1])["data"]
+            return json.loads(request(server.url + path, key="x")[1]), turns[0]
+
+        self.assertIn("No model call", self.run_cli("usage").stdout)
+        session, ended = turn(spend_control={"limit": 10_000})
+        self.assertEqual(ended["status"], "completed", ended)
+        cost = json.loads(self.run_cli("usage", "--group-by", "model,workstream", "--json").stdout)["data"]
+        self.assertEqual([(row["model"], row["workstream"]) for row in cost], [("dear", "launch")])
+        usage = session["usage"]
+        nano = usage["input_tokens"] * 1_000_000 + usage["output_tokens"] * 2_000_500
+        self.assertEqual(cost[0]["cost_nano"], nano)
+        self.assertEqual(session["spend_control"], {"limit": 10_000, "consumed": nano // 10_000_000})
+        self.assertIn("launch", self.run_cli("usage", "--group-by", "workstream").stdout)
+        by_turn = json.loads(self.run_cli("sessions", "usage", session["id"], "--json").stdout)
+        self.assertEqual((by_turn["spent_nano"], len(by_turn["data"])), (nano, 1))
+        self.assertIn("$100.00", self.run_cli("sessions", "usage", session["id"]).stdout)
+        self.run_cli("sessions", "usage", "sess_nobody", status=4)
+
+        self.assertIn("no budgets", self.run_cli("budgets", "ls").stdout)
+        self.assertIn("$0.50", self.run_cli("budgets", "set", "workstream", "launch", "--limit", "0.50",
+                                            "--window", "month").stdout)
+        self.run_cli("budgets", "set", "workstream", "launch", "--limit", "much", status=1)
+        self.run_cli("budgets", "set", "planet", "launch", "--limit", "1", status=1)
+        _, refused = turn(session["id"])
+        self.assertEqual((refused["status"], refused["error"]["code"]), ("failed", "usage_limit_exceeded"))
+        self.assertIn("budget of workstream 'launch' for this month", refused["error"]["message"])
+
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(PATIENCE)
+        server = Server(self, *start)
+        kept = json.loads(self.run_cli("budgets", "ls", "--json").stdout)["data"][0]
+        self.assertEqual((kept["spent_nano"], kept["reserved_nano"]), (nano, 0))
+        _, refused = turn(session["id"])
+        self.assertEqual(refused["error"]["code"], "usage_limit_exceeded")
+        self.run_cli("budgets", "rm", "workstream", "launch")
+        self.run_cli("budgets", "rm", "workstream", "launch", status=4)
+        self.assertEqual(turn(session["id"])[1]["status"], "completed")
+
+        status, text = request(server.url + "/v1/agents/sessions", key="x", method="POST", body={
+            "agent": {"model": "dear"}, "environment": {"type": "none"}, "input": "x",
+            "spend_control": {"limit": 1}})
+        self.assertEqual(status, 201, text)
+        self.assertIn("data", json.loads(self.run_cli("usage", "--from", "2020-01-01", "--json").stdout))
+        self.run_cli("usage", "--from", "yesterday", status=1)
+
     def test_a_wrong_stop_is_explained(self):
         self.dev()
         self.run_cli("stop", "planet", "x", "--reason", "r", status=2)

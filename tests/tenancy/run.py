@@ -23,6 +23,7 @@ from perdure_test import LOOK, Model, Scratch, Server, message  # noqa: E402
 SHARED = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/models", "/openai/v1/models",
           "/v1/models/{model}", "/openai/v1/models/{model}"}
 OPERATOR = ("/api/keys", "/api/models", "/api/projects")
+BUDGET = "/api/budgets/{scope}/{id}"
 
 
 class Tenancy:
@@ -68,6 +69,8 @@ class Tenancy:
         status, _, stop = self.call("alpha", "POST", "/api/stops", {
             "scope": "workstream", "id": "heronry", "reason": "heron"})
         assert status == 201, stop
+        status = self.call("alpha", "PUT", "/api/budgets/workstream/heron", {"limit_dollars": 25})[0]
+        assert status == 200, status
         status, _, agent = self.call("alpha", "POST", "/v1/agents", {"model": "test", "name": "heron"})
         assert status == 201, agent
         self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], "heron"]
@@ -92,6 +95,9 @@ class Tenancy:
                                         {} if method == "POST" else None)
             self.check(name, status == 403, f"{status} {body}: keys and projects are the operator's")
             return
+        if path == BUDGET:
+            self.budget(method, name)
+            return
         parameters = re.findall(r"\{(\w+)\}", path)
         if any(parameter not in ids for parameter in parameters):
             self.check(name, False, f"no rule for {parameters}: add one")
@@ -107,6 +113,23 @@ class Tenancy:
             self.check(name + " (indistinguishable)", (status, text) == other, f"{text} and {other}")
         leaks = [secret for secret in self.secrets if secret in text]
         self.check(name + " (no leak)", not leaks, f"mentions {leaks}")
+
+    def budget(self, method, name):
+        """Alpha's budgets: not found by beta, and beta's of the same name are others."""
+        body = {"limit_nano": 5} if method == "PUT" else None
+        for path in ("/api/budgets/project/alpha", "/api/budgets/workstream/heron?project=alpha",
+                     "/api/budgets/project/alpha?project=alpha"):
+            status, _, answer = self.call("beta", method, path, body)
+            self.check(f"{name} {path}", status == 404, f"{status} {answer}")
+            other = self.call("beta", method, path.replace("alpha", "never"), body)[::2]
+            self.check(f"{name} {path} (indistinguishable)",
+                       (status, json.dumps(answer).replace("alpha", "never")) ==
+                       (other[0], json.dumps(other[1])), other)
+        status = self.call("beta", method, "/api/budgets/project/beta", body)[0]
+        self.check(f"{name} of the own project", status == 403, status)
+        if method == "DELETE":
+            status = self.call("beta", method, "/api/budgets/workstream/heron")[0]
+            self.check(f"{name} of the same name", status == 404, status)
 
     def answer(self, method, path, ids, body):
         """Beta's answer, with the ids it asked for taken out: repeating those tells nothing."""

@@ -9,4 +9,7 @@ inline constexpr std::size_t kMaxBody = 64 << 10;
 inline constexpr std::size_t kDefaultPage = 100;
 inline constexpr std::size_t kMaxPage = 1000;
 
+/// Of an agent or workstream, in bytes.
+inline constexpr std::size_t kMaxBudgetId = 256;
+
 }  // namespace perdure::facades::admin

@@ -38,6 +38,9 @@ class FakeEngine final : public engine::Engine {
  public:
   Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
   Result<void> admit_tool_server(std::string_view) const override { return {}; }
+  bool priced(std::string_view) const override { return has_price; }
+  bool has_price = true;
+  engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
   models::Capabilities can{.reasoning_summary = true,
                            .verbosity = true,
                            .images = true,
@@ -51,6 +54,7 @@ class FakeEngine final : public engine::Engine {
     view.agent = std::make_shared<engine::AgentConfig>(command.agent);
     view.metadata = command.metadata;
     view.workstream = command.workstream;
+    view.spend_limit = command.spend_limit;
     view.head = 9;
     if (find(view.key)) co_return fail(ErrorCode::kConflict, "exists");
     if (command.idempotency)
@@ -365,6 +369,21 @@ TEST_F(RoutesTest, ARepeatedCreationIsAnsweredAlsoWhenItsAgentHasGone) {
   EXPECT_EQ(again.status, 201);
   EXPECT_EQ(again.body, first.body);
   EXPECT_EQ(call("POST", kSessions, {.body = with_agent(id)}).status, 404);
+}
+
+TEST_F(RoutesTest, ASpendingLimitIsKeptInCentsAndNeedsAPrice) {
+  const std::string body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m"},)"
+                           R"("spend_control":{"limit":250}})";
+  auto made = call("POST", kSessions, {.body = body});
+  ASSERT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(body_of(made).at("spend_control").at("limit"), 250);
+  EXPECT_EQ(body_of(made).at("spend_control").at("consumed"), 0);
+  EXPECT_EQ(engine_.list.back()->spend_limit, 2'500'000'000);
+  engine_.has_price = false;
+  auto refused = call("POST", kSessions, {.body = body});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(body_of(refused).at("error").at("param"), "spend_control.limit");
+  EXPECT_EQ(engine_.creations, 1);
 }
 
 TEST_F(RoutesTest, TheWorkstreamOfACreationIsKeptShownAndListedBy) {

@@ -141,15 +141,6 @@ Result<void> check_unsupported(const JsonObject& body) {
     TRY(review, read_choice(*field, {"none", "auto_review"}));
     if (review != "none") return not_supported(field->path, "Automatic review");
   }
-  if (auto field = body.find_value("spend_control")) {
-    TRY(control, JsonObject::read(*field));
-    TRY_VOID(control.allow({"limit"}));
-    TRY(limit, control.require("limit"));
-    if (!limit.is_null()) {
-      TRY_VOID(read_integer(limit, 1));
-      return not_supported(limit.path, "A spending limit");
-    }
-  }
   if (auto field = body.find_value("prompt_cache_options")) {
     TRY(options, JsonObject::read(*field));
     TRY_VOID(options.allow({"ttl"}));
@@ -160,6 +151,22 @@ Result<void> check_unsupported(const JsonObject& body) {
   }
   if (auto field = body.find("role_arn")) return not_supported(field->path, "Assuming a role");
   return {};
+}
+
+/// In nano-dollars; nullopt: unlimited.
+Result<std::optional<models::Money>> read_spend_limit(const JsonObject& body) {
+  auto field = body.find_value("spend_control");
+  if (!field) return std::nullopt;
+  TRY(control, JsonObject::read(*field));
+  TRY_VOID(control.allow({"limit"}));
+  TRY(limit, control.require("limit"));
+  if (limit.is_null()) return std::nullopt;
+  TRY(cents, read_integer(limit, 1));
+  models::Money money = 0;
+  if (__builtin_mul_overflow(cents, models::kNanoPerCent, &money))
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': integer above maximum value.", limit.path), limit.path);
+  return money;
 }
 
 Result<StreamWish> read_stream_wish(const JsonObject& body) {
@@ -292,6 +299,7 @@ Result<CreateRequest> read_create_session(std::string_view text,
   TRY(environment, read_environment(body));
   TRY(metadata, read_metadata(body));
   TRY_VOID(check_unsupported(body));
+  TRY(spend_limit, read_spend_limit(body));
   TRY(stream, read_stream_wish(body));
   static_cast<StreamWish&>(out) = stream;
   TRY(input, read_initial_input(body));
@@ -303,6 +311,7 @@ Result<CreateRequest> read_create_session(std::string_view text,
   out.command.agent = std::move(agent);
   out.command.environment = std::move(environment);
   out.command.metadata = std::move(metadata);
+  out.command.spend_limit = spend_limit;
   out.command.input = std::move(input);
   return out;
 }

@@ -104,7 +104,6 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{R"(,"vault_ids":["v"])", "", "vault_ids"},
         Refusal{R"(,"review":"auto_review")", "", "review"},
-        Refusal{R"(,"spend_control":{"limit":5})", "", "spend_control.limit"},
         Refusal{R"(,"prompt_cache_options":{"ttl":"12h"})", "", "prompt_cache_options.ttl"},
         Refusal{R"(,"role_arn":"arn:aws:iam::1:role/x")", "", "role_arn"},
         Refusal{"", R"(,"multi_agent":{"enabled":true})", "agent.multi_agent.enabled"},
@@ -134,6 +133,21 @@ TEST(CreateSession, TheAgentsErrorsComeBeforeTheMissingInput) {
   EXPECT_EQ(error.param, "agent.model");
   error = create_error(R"({"environment":{"type":"none"},"agent":{}})");
   EXPECT_EQ(error.message, "agent.model is required when agent_id is omitted");
+}
+
+TEST(CreateSession, ASpendingLimitIsAPositiveNumberOfCents) {
+  auto limit = [](std::string control) {
+    return create(create_body(R"(,"spend_control":)" + control)).value().command.spend_limit;
+  };
+  EXPECT_EQ(limit(R"({"limit":5})"), 50'000'000);
+  EXPECT_EQ(limit("null"), std::nullopt);
+  EXPECT_EQ(limit(R"({"limit":null})"), std::nullopt);
+  for (const char* wrong : {"0", "-1", "0.5", "\"5\"", "922337203686"}) {
+    Error error =
+        create_error(create_body(fmt::format(R"(,"spend_control":{{"limit":{}}})", wrong)));
+    EXPECT_EQ(error.code, ErrorCode::kInvalidArgument) << wrong;
+    EXPECT_EQ(error.param, "spend_control.limit") << wrong;
+  }
 }
 
 TEST(CreateSession, InputIsRequired) {

@@ -370,6 +370,11 @@ void append_session(std::string& out, const engine::SessionView& session) {
   metadata.end();
   append_usage(object.begin("usage"), session.usage);
   object.raw("vault_ids", "[]");
+  if (session.spend_limit)
+    ObjectWriter(object.begin("spend_control"))
+        .number("consumed", session.spent / models::kNanoPerCent)
+        .number("limit", *session.spend_limit / models::kNanoPerCent)
+        .end();
   if (session.workstream) object.text("workstream", *session.workstream);
   object.end();
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "journal/journal.h"
+#include "journal/memory/memory_spend.h"
 
 namespace perdure::journal {
 
@@ -34,6 +35,7 @@ class MemoryDisk {
   std::map<std::uint64_t, OutboxRow> outbox;
   std::map<IdempotencyScope, IdempotencyRecord> idempotency;
   std::map<RowKey, Row> rows;
+  MemorySpend spend;
 
   /// nullptr when there is none or only a tombstone.
   MemorySession* living(const SessionKey& key);

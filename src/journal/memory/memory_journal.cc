@@ -85,6 +85,8 @@ Result<Committed> MemoryJournal::commit(Append& append) {
     }
   }
 
+  TRY(charged, disk_->spend.charged(append, time));
+
   MemorySession& session = disk_->sessions[append.key];
   if (!exists) session.row = {.key = append.key, .workstream = append.workstream, .created = time};
   std::uint64_t first = append.head + 1;
@@ -110,6 +112,7 @@ Result<Committed> MemoryJournal::commit(Append& append) {
     row.id = ++disk_->last_outbox_id;
     disk_->outbox.emplace(row.id, std::move(row));
   }
+  disk_->spend.write(append, std::move(charged), time);
   if (append.idempotency)
     disk_->idempotency.insert_or_assign(append.idempotency->scope, *append.idempotency);
   if (append.snapshot) {
@@ -136,6 +139,7 @@ Task<Result<Committed>> MemoryJournal::delete_session(SessionKey key, std::uint6
       ++stats_.fenced;
       return fenced(key);
     }
+    disk_->spend.forget_session(key, env_.now());
     for (const auto& [id, timer] : found->second.timers) disk_->alarms.erase({timer.due, key, id});
     row.deleted = true;
     row.open = false;
@@ -351,6 +355,52 @@ Task<Result<std::optional<IdempotencyRecord>>> MemoryJournal::find_idempotency(
   auto found = disk_->idempotency.find(scope);
   if (found != disk_->idempotency.end() && found->second.expires > now) record = found->second;
   co_return record;
+}
+
+// ---- money ----------------------------------------------------------------------------------
+
+Task<Result<Budget>> MemoryJournal::put_budget(Budget budget) {
+  CO_TRY_VOID(check(budget));
+  co_await async::yield();
+  auto put = [&] {
+    std::lock_guard lock(disk_->mutex);
+    return disk_->spend.put(std::move(budget), env_.now());
+  };
+  Result<Budget> result = put();
+  co_await async::yield();
+  co_return result;
+}
+
+Task<Result<Committed>> MemoryJournal::delete_budget(ProjectId project, BudgetScope scope,
+                                                     std::string id) {
+  co_await async::yield();
+  bool erased = false;
+  {
+    std::lock_guard lock(disk_->mutex);
+    erased = disk_->spend.erase(project, scope, id);
+  }
+  co_await async::yield();
+  if (!erased) co_return no_such_budget(scope, id);
+  co_return receipt_now();
+}
+
+Task<Result<std::vector<Budget>>> MemoryJournal::budgets(ProjectId project) {
+  co_await async::yield();
+  std::lock_guard lock(disk_->mutex);
+  co_return disk_->spend.budgets(project);
+}
+
+Task<Result<std::vector<UsageRow>>> MemoryJournal::usage(UsageQuery query) {
+  co_await async::yield();
+  std::lock_guard lock(disk_->mutex);
+  co_return disk_->spend.usage(query);
+}
+
+Task<Result<std::vector<Reservation>>> MemoryJournal::reservations(SessionKey key) {
+  co_await async::yield();
+  std::lock_guard lock(disk_->mutex);
+  if (!disk_->living(key)) co_return no_such_session(key);
+  co_return disk_->spend.reservations(key);
 }
 
 // ---- resources ------------------------------------------------------------------------------

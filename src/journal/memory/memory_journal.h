@@ -49,6 +49,13 @@ class MemoryJournal final : public JournalStore {
   Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
                                                                   UnixMillis now) override;
 
+  Task<Result<Budget>> put_budget(Budget budget) override;
+  Task<Result<Committed>> delete_budget(ProjectId project, BudgetScope scope,
+                                        std::string id) override;
+  Task<Result<std::vector<Budget>>> budgets(ProjectId project) override;
+  Task<Result<std::vector<UsageRow>>> usage(UsageQuery query) override;
+  Task<Result<std::vector<Reservation>>> reservations(SessionKey key) override;
+
   Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) override;
   Task<Result<Committed>> write_rows(RowChanges changes) override;
   Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) override;

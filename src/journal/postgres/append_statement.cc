@@ -15,9 +15,12 @@ namespace perdure::journal::postgres {
 struct AppendStatement::Parts {
   Statement q;
   std::string project, session, now, time, epoch;  // what stands for them in the text
+  UnixMillis entry_time = 0;
+  Charges charges;
   std::string sql;
 
   /// One more thing that happens where the guards passed.
+  void with(const StatementPart& part) { with(part.name, part.text); }
   void with(std::string_view name, std::string_view statement) {
     sql += fmt::format("{} {} AS ({})", sql.empty() ? "WITH" : ",", name, statement);
   }
@@ -49,35 +52,41 @@ std::vector<Statement> AppendStatement::blobs() {
 }
 
 Statement AppendStatement::statement(UnixMillis now) const {
-  Parts parts;
+  Parts parts{.entry_time = append_.time != 0 ? append_.time : now, .charges = Charges(append_)};
   parts.project = parts.q.text(append_.key.project.value);
   parts.session = parts.q.text(append_.key.session.value);
   parts.now = parts.q.number(now);
-  parts.time = parts.q.number(append_.time != 0 ? append_.time : now);
+  parts.time = parts.q.number(parts.entry_time);
   parts.epoch = parts.q.number(epoch_);
   move_head(parts);
   add_entries(parts);
   change_effects(parts);
   change_timers(parts);
   add_outbox(parts);
+  move_money(parts);
   keep_answer(parts);
   keep_snapshot(parts);
 
   std::string_view done = append_.idempotency ? kDoneWithAnswer : "'done'";
   std::string_view used = append_.idempotency ? "WHEN EXISTS (SELECT FROM kept) THEN 'used' " : "";
+  std::string budget;
+  if (!parts.charges.empty())
+    budget = fmt::format("WHEN {0} IS NOT NULL THEN 'budget ' || {0} ", Charges::overdrawn());
   // A row that this statement cannot see and yet collides with was created a moment ago.
   parts.q.sql = with_outcome(
       parts.sql,
-      fmt::format("CASE WHEN EXISTS (SELECT FROM guard) THEN {} {}"
+      fmt::format("CASE WHEN EXISTS (SELECT FROM guard) THEN {} {}{}"
                   "ELSE coalesce((SELECT CASE WHEN deleted THEN 'missing' ELSE 'fenced' END "
                   "FROM session WHERE project = {} AND id = {}), '{}') END",
-                  done, used, parts.project, parts.session, is_creation() ? "fenced" : "missing"));
+                  done, used, budget, parts.project, parts.session,
+                  is_creation() ? "fenced" : "missing"));
   return std::move(parts.q);
 }
 
 Result<Written> AppendStatement::answer(std::string_view outcome, UnixMillis now,
                                         StoreStats& counted) const {
   if (outcome == "used") return key_in_use(append_.idempotency->scope);
+  if (outcome.starts_with("budget ")) return Charges(append_).refusal(number_in(outcome.substr(7)));
   if (outcome == "missing") return no_such_session(append_.key);
   if (outcome == "fenced") {
     ++counted.fenced;
@@ -94,10 +103,14 @@ Result<Written> AppendStatement::answer(std::string_view outcome, UnixMillis now
 
 void AppendStatement::move_head(Parts& parts) const {
   Statement& q = parts.q;
-  std::string unless_kept;
+  std::string condition = "true";  // beside head and epoch
   if (append_.idempotency) {
     parts.with("kept", find_kept(&q, append_.idempotency->scope, parts.now));
-    unless_kept = "NOT EXISTS (SELECT FROM kept)";
+    condition += " AND NOT EXISTS (SELECT FROM kept)";
+  }
+  if (!parts.charges.empty()) {
+    parts.with(parts.charges.charged(&q, parts.entry_time));
+    condition += fmt::format(" AND {} IS NULL", Charges::overdrawn());
   }
   std::string head = q.number(new_head()), open = q.flag(append_.open);
   if (is_creation()) {
@@ -106,17 +119,16 @@ void AppendStatement::move_head(Parts& parts) const {
         fmt::format("INSERT INTO session (project, id, workstream, head, epoch, created, open) "
                     "SELECT {}, {}, {}, {}, {}, {}, {} WHERE {} ON CONFLICT DO NOTHING RETURNING 1",
                     parts.project, parts.session, q.text_or_null(append_.workstream), head,
-                    parts.epoch, parts.time, open, unless_kept.empty() ? "true" : unless_kept));
+                    parts.epoch, parts.time, open, condition));
     return;
   }
   std::string newest = planted("skip-epoch-check") ? "9223372036854775807" : parts.epoch;
-  parts.with(
-      "guard",
-      fmt::format("UPDATE session SET head = {}, epoch = {}, open = {} WHERE project = {} "
-                  "AND id = {} AND head = {} AND epoch <= {} AND NOT deleted {} {} "
-                  "RETURNING 1",
-                  head, parts.epoch, open, parts.project, parts.session, q.number(append_.head),
-                  newest, unless_kept.empty() ? "" : "AND", unless_kept));
+  parts.with("guard",
+             fmt::format("UPDATE session SET head = {}, epoch = {}, open = {} WHERE project = {} "
+                         "AND id = {} AND head = {} AND epoch <= {} AND NOT deleted AND {} "
+                         "RETURNING 1",
+                         head, parts.epoch, open, parts.project, parts.session,
+                         q.number(append_.head), newest, condition));
 }
 
 // ---- what commits with the entries ----------------------------------------------------------
@@ -231,6 +243,12 @@ void AppendStatement::add_outbox(Parts& parts) const {
                                      "SELECT o.id, {}, {}, o.target, o.body "
                                      "FROM guard, unnest({}) AS o (id, target, body)",
                                      parts.project, parts.session, rows));
+}
+
+void AppendStatement::move_money(Parts& parts) const {
+  if (parts.charges.empty()) return;
+  for (const StatementPart& part : parts.charges.changes(&parts.q, parts.entry_time))
+    parts.with(part);
 }
 
 void AppendStatement::keep_answer(Parts& parts) const {

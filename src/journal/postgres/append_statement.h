@@ -1,4 +1,4 @@
-// An append as one statement: the two guards (the kept answer, then head and epoch), and everything
+// An append as one statement: the guards (the kept answer, budgets, head and epoch), and everything
 // that commits with the entries, which happens where both passed. Bodies above kBlobThreshold go to
 // the blob table first, in a transaction of their own.
 #pragma once
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "journal/postgres/spend_tables.h"
 #include "journal/postgres/writes.h"
 
 namespace perdure::journal::postgres {
@@ -28,6 +29,7 @@ class AppendStatement {
   void change_effects(Parts& parts) const;
   void change_timers(Parts& parts) const;
   void add_outbox(Parts& parts) const;
+  void move_money(Parts& parts) const;
   void keep_answer(Parts& parts) const;
   void keep_snapshot(Parts& parts) const;
   bool is_creation() const { return append_.head == 0; }

@@ -136,7 +136,58 @@ CREATE INDEX resource_created ON resource (project, kind, created, id);
 CREATE INDEX resource_parent ON resource (project, kind, parent, created, id);
 )sql";
 
-constexpr std::array kSteps = {kFirst};
+// What model calls cost. The empty text stands for none, so that rows of the same values are one.
+constexpr const char* kSpend = R"sql(
+CREATE TABLE reservation (
+  project    text COLLATE "C" NOT NULL,
+  session    text COLLATE "C" NOT NULL,
+  call       bigint NOT NULL,
+  amount     bigint NOT NULL,
+  workstream text COLLATE "C" NOT NULL,
+  agent      text COLLATE "C" NOT NULL,
+  model      text COLLATE "C" NOT NULL,
+  provider   text COLLATE "C" NOT NULL,
+  PRIMARY KEY (project, session, call)
+);
+
+CREATE TABLE usage (
+  project        text COLLATE "C" NOT NULL,
+  day            text COLLATE "C" NOT NULL,
+  workstream     text COLLATE "C" NOT NULL,
+  agent          text COLLATE "C" NOT NULL,
+  session        text COLLATE "C" NOT NULL,
+  model          text COLLATE "C" NOT NULL,
+  provider       text COLLATE "C" NOT NULL,
+  calls          bigint NOT NULL,
+  abandoned      bigint NOT NULL,
+  estimated      bigint NOT NULL,
+  unpriced       bigint NOT NULL,
+  input          bigint NOT NULL,
+  cached         bigint NOT NULL,
+  cache_write    bigint NOT NULL,
+  output         bigint NOT NULL,
+  reasoning      bigint NOT NULL,
+  cost           bigint NOT NULL,
+  estimated_cost bigint NOT NULL,
+  PRIMARY KEY (project, day, workstream, agent, session, model, provider)
+);
+CREATE INDEX usage_session ON usage (project, session);
+
+CREATE TABLE budget (
+  project      text COLLATE "C" NOT NULL,
+  scope        text COLLATE "C" NOT NULL,
+  id           text COLLATE "C" NOT NULL,
+  money        bigint NOT NULL,
+  period       text COLLATE "C" NOT NULL,
+  created      bigint NOT NULL,
+  window_began bigint NOT NULL,
+  spent        bigint NOT NULL,
+  reserved     bigint NOT NULL,
+  PRIMARY KEY (project, scope, id)
+);
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend};
 
 std::unexpected<Error> refused(const Connection& connection, const Failure& failure) {
   if (failure.sqlstate == "42501")

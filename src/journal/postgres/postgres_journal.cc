@@ -7,6 +7,7 @@
 #include "journal/postgres/pending_write.h"
 #include "journal/postgres/readers.h"
 #include "journal/postgres/row_changes.h"
+#include "journal/postgres/spend_tables.h"
 #include "journal/postgres/writer.h"
 #include "journal/postgres/writes.h"
 
@@ -131,6 +132,19 @@ Task<Result<Committed>> PostgresJournal::delete_row(ProjectId project, std::stri
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
+Task<Result<Budget>> PostgresJournal::put_budget(Budget budget) {
+  CO_TRY_VOID(check(budget));
+  ProjectId project = budget.project;
+  co_return co_await parts_->write(project, postgres::PutBudget(std::move(budget)));
+}
+
+Task<Result<Committed>> PostgresJournal::delete_budget(ProjectId project, BudgetScope scope,
+                                                       std::string id) {
+  CO_TRY(written, co_await parts_->write(
+                      project, postgres::DeleteBudget(project, scope, std::move(id), epoch())));
+  co_return receipt(0, 0, written.epoch, written.time);
+}
+
 // ---- reading --------------------------------------------------------------------------------
 
 Task<Result<SessionRow>> PostgresJournal::session(SessionKey key) {
@@ -177,6 +191,18 @@ Task<Result<std::optional<IdempotencyRecord>>> PostgresJournal::find_idempotency
     IdempotencyScope scope, UnixMillis now) {
   co_return co_await parts_->read(Length::kShort,
                                   postgres::find_idempotency(std::move(scope), now));
+}
+
+Task<Result<std::vector<Budget>>> PostgresJournal::budgets(ProjectId project) {
+  co_return co_await parts_->read(Length::kList, postgres::budgets(std::move(project)));
+}
+
+Task<Result<std::vector<UsageRow>>> PostgresJournal::usage(UsageQuery query) {
+  co_return co_await parts_->read(Length::kList, postgres::usage(std::move(query)));
+}
+
+Task<Result<std::vector<Reservation>>> PostgresJournal::reservations(SessionKey key) {
+  co_return co_await parts_->read(Length::kShort, postgres::reservations(std::move(key)));
 }
 
 Task<Result<Row>> PostgresJournal::get_row(ProjectId project, std::string kind, std::string id) {

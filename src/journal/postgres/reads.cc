@@ -55,17 +55,13 @@ Row row_of(const Rows& rows, int row) {
           .body = rows.text(row, 6)};
 }
 
-template <class T>
-std::vector<T> all(const Rows& rows, T (*one)(const Rows&, int)) {
-  std::vector<T> values;
-  values.reserve(static_cast<std::size_t>(rows.count()));
-  for (int row = 0; row < rows.count(); ++row) values.push_back(one(rows, row));
-  return values;
-}
-
 bool is_index_kind(Kind kind) {
   return kind >= 100 && kind <= 199;
 }
+
+}  // namespace
+
+// ---- sessions -------------------------------------------------------------------------------
 
 Statement session_statement(const SessionKey& key) {
   Statement q;
@@ -81,10 +77,6 @@ Result<SessionRow> living(const SessionKey& key, const Rows& rows) {
   if (row.deleted) return no_such_session(key);
   return row;
 }
-
-}  // namespace
-
-// ---- sessions -------------------------------------------------------------------------------
 
 Query<SessionRow> read_session(SessionKey key) {
   Query<SessionRow> query;

@@ -18,6 +18,20 @@ struct Query {
   std::move_only_function<Result<T>(const Answers&)> answer;  ///< with one answer a statement
 };
 
+// What the queries share.
+
+Statement session_statement(const SessionKey& key);
+/// What it answered; kNotFound for a session that is not there, or not any more.
+Result<SessionRow> living(const SessionKey& key, const Rows& rows);
+
+template <class T>
+std::vector<T> all(const Rows& rows, T (*one)(const Rows&, int row)) {
+  std::vector<T> values;
+  values.reserve(static_cast<std::size_t>(rows.count()));
+  for (int row = 0; row < rows.count(); ++row) values.push_back(one(rows, row));
+  return values;
+}
+
 Query<SessionRow> read_session(SessionKey key);
 Query<Loaded> load(SessionKey key, std::uint64_t at);
 Query<std::vector<Entry>> read_entries(EntryQuery query);

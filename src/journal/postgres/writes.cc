@@ -7,15 +7,10 @@
 #include "base/bytes.h"
 #include "journal/append_check.h"
 #include "journal/limits.h"
+#include "journal/postgres/spend_tables.h"
 
 namespace perdure::journal::postgres {
 namespace {
-
-std::uint64_t number_in(std::string_view text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -54,6 +49,12 @@ std::string StoreIdentity::blob_key(const ProjectId& project) const {
   return std::string(as_view(hmac_sha256(secret, "blob key of project " + project.value)));
 }
 
+std::uint64_t number_in(std::string_view outcome) {
+  std::uint64_t value = 0;
+  std::from_chars(outcome.data(), outcome.data() + outcome.size(), value);
+  return value;
+}
+
 std::string with_outcome(std::string_view statement, std::string_view outcome) {
   return fmt::format(
       "{} SELECT set_config('perdure.outcomes', current_setting('perdure.outcomes') || ({}) || "
@@ -63,7 +64,7 @@ std::string with_outcome(std::string_view statement, std::string_view outcome) {
 
 // ---- delete session -------------------------------------------------------------------------
 
-Statement DeleteSession::statement(UnixMillis) const {
+Statement DeleteSession::statement(UnixMillis now) const {
   Statement q;
   std::string project = q.text(key_.project.value), session = q.text(key_.session.value);
   std::string head = q.number(head_), epoch = q.number(epoch_);
@@ -82,6 +83,8 @@ Statement DeleteSession::statement(UnixMillis) const {
     sql += fmt::format(
         ", of_{0} AS (DELETE FROM {0} USING guard WHERE project = {1} AND session = {2})", table,
         project, session);
+  for (const StatementPart& part : forget_session_spend(&q, key_, now))
+    sql += fmt::format(", {} AS ({})", part.name, part.text);
   q.sql = with_outcome(
       sql, fmt::format("CASE WHEN EXISTS (SELECT FROM guard) THEN 'done' ELSE coalesce((SELECT "
                        "CASE WHEN deleted THEN 'gone ' || head ELSE 'fenced' END "

@@ -41,6 +41,9 @@ inline constexpr char kOutcomeEnd = ';';
 /// `statement` followed by the choice of its outcome, an SQL expression that gives a text.
 std::string with_outcome(std::string_view statement, std::string_view outcome);
 
+/// The number that `outcome`, or what is left of one, begins with; else 0.
+std::uint64_t number_in(std::string_view outcome);
+
 // Each of these gives the statement, and the answer that an outcome of it means.
 
 class DeleteSession {

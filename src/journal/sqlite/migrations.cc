@@ -122,7 +122,58 @@ CREATE INDEX resource_created ON resource (project, kind, created, id);
 CREATE INDEX resource_parent ON resource (project, kind, parent, created, id);
 )sql";
 
-constexpr std::array kSteps = {kFirst};
+// What model calls cost. The empty text stands for none, so that rows of the same values are one.
+constexpr const char* kSpend = R"sql(
+CREATE TABLE reservation (
+  project    TEXT NOT NULL,
+  session    TEXT NOT NULL,
+  call       INTEGER NOT NULL,
+  amount     INTEGER NOT NULL,
+  workstream TEXT NOT NULL,
+  agent      TEXT NOT NULL,
+  model      TEXT NOT NULL,
+  provider   TEXT NOT NULL,
+  PRIMARY KEY (project, session, call)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+  project        TEXT NOT NULL,
+  day            TEXT NOT NULL,
+  workstream     TEXT NOT NULL,
+  agent          TEXT NOT NULL,
+  session        TEXT NOT NULL,
+  model          TEXT NOT NULL,
+  provider       TEXT NOT NULL,
+  calls          INTEGER NOT NULL,
+  abandoned      INTEGER NOT NULL,
+  estimated      INTEGER NOT NULL,
+  unpriced       INTEGER NOT NULL,
+  input          INTEGER NOT NULL,
+  cached         INTEGER NOT NULL,
+  cache_write    INTEGER NOT NULL,
+  output         INTEGER NOT NULL,
+  reasoning      INTEGER NOT NULL,
+  cost           INTEGER NOT NULL,
+  estimated_cost INTEGER NOT NULL,
+  PRIMARY KEY (project, day, workstream, agent, session, model, provider)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_session ON usage (project, session);
+
+CREATE TABLE budget (
+  project      TEXT NOT NULL,
+  scope        TEXT NOT NULL,
+  id           TEXT NOT NULL,
+  money        INTEGER NOT NULL,
+  period       TEXT NOT NULL,
+  created      INTEGER NOT NULL,
+  window_began INTEGER NOT NULL,
+  spent        INTEGER NOT NULL,
+  reserved     INTEGER NOT NULL,
+  PRIMARY KEY (project, scope, id)
+) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend};
 
 std::int64_t version_of(Connection& connection) {
   Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");

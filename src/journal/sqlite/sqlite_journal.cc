@@ -6,6 +6,7 @@
 #include "journal/sqlite/pending_write.h"
 #include "journal/sqlite/read_pool.h"
 #include "journal/sqlite/reads.h"
+#include "journal/sqlite/spend_tables.h"
 #include "journal/sqlite/writer.h"
 #include "journal/sqlite/writes.h"
 
@@ -163,6 +164,30 @@ Task<Result<Committed>> SqliteJournal::delete_row(ProjectId project, std::string
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
+Task<Result<Budget>> SqliteJournal::put_budget(Budget budget) {
+  CO_TRY_VOID(check(budget));
+  ProjectId project = budget.project;
+  auto work = [budget = std::move(budget)](Connection& connection, UnixMillis now, StoreStats&) {
+    return sqlite::put_budget(connection, budget, now);
+  };
+  co_return co_await sqlite::submit(parts_->writer, project, {}, std::move(work));
+}
+
+Task<Result<Committed>> SqliteJournal::delete_budget(ProjectId project, BudgetScope scope,
+                                                     std::string id) {
+  auto work = [epoch = epoch(), project, scope, id = std::move(id)](
+                  Connection& connection, UnixMillis now, StoreStats&) -> Result<Written> {
+    std::int64_t deleted =
+        connection.run("DELETE FROM budget WHERE project = ? AND scope = ? AND id = ?",
+                       project.value, std::string(to_string(scope)), id);
+    if (deleted == 0) return no_such_budget(scope, id);
+    return Written{.epoch = epoch, .time = now};
+  };
+  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, {.may_use_reserve = true},
+                                          std::move(work)));
+  co_return receipt(0, 0, written.epoch, written.time);
+}
+
 // ---- short reads ----------------------------------------------------------------------------
 
 Task<Result<SessionRow>> SqliteJournal::session(SessionKey key) {
@@ -203,6 +228,15 @@ Task<Result<std::optional<IdempotencyRecord>>> SqliteJournal::find_idempotency(
       [&](Connection& connection) { return sqlite::find_idempotency(connection, scope, now); });
 }
 
+Task<Result<std::vector<Reservation>>> SqliteJournal::reservations(SessionKey key) {
+  auto work = [&](Connection& connection) -> Result<std::vector<Reservation>> {
+    TRY(row, sqlite::read_session(connection, key));
+    if (row.deleted) return no_such_session(key);
+    return sqlite::reservations(connection, key);
+  };
+  co_return parts_->readers.short_read(work);
+}
+
 Task<Result<Row>> SqliteJournal::get_row(ProjectId project, std::string kind, std::string id) {
   co_return parts_->readers.short_read(
       [&](Connection& connection) { return sqlite::get_row(connection, project, kind, id); });
@@ -239,6 +273,18 @@ Task<Result<std::vector<DueTimer>>> SqliteJournal::due_timers(UnixMillis now, st
 Task<Result<std::vector<OutboxRow>>> SqliteJournal::outbox(std::size_t limit) {
   co_return co_await parts_->long_read(
       [limit](Connection& connection) { return sqlite::outbox(connection, limit); });
+}
+
+Task<Result<std::vector<Budget>>> SqliteJournal::budgets(ProjectId project) {
+  co_return co_await parts_->long_read([project = std::move(project)](Connection& connection) {
+    return sqlite::budgets(connection, project);
+  });
+}
+
+Task<Result<std::vector<UsageRow>>> SqliteJournal::usage(UsageQuery query) {
+  co_return co_await parts_->long_read([query = std::move(query)](Connection& connection) {
+    return sqlite::usage(connection, query);
+  });
 }
 
 Task<Result<std::vector<Row>>> SqliteJournal::list_rows(RowQuery query) {

@@ -6,6 +6,7 @@
 #include "base/planted_bug.h"
 #include "journal/append_check.h"
 #include "journal/limits.h"
+#include "journal/sqlite/spend_tables.h"
 
 namespace perdure::journal::sqlite {
 
@@ -70,18 +71,20 @@ Result<Written> AppendWork::operator()(Connection& connection, UnixMillis now,
                                        StoreStats& counted) {
   UnixMillis time = append_.time != 0 ? append_.time : now;
   TRY_VOID(check_key_is_free(connection, append_.idempotency, now));
+  TRY(budgets, charged_budgets(connection, append_, time));
   TRY_VOID(move_head(connection, time, counted));
   add_entries(connection, time, counted);
   change_effects(connection);
   change_timers(connection);
   add_outbox(connection);
+  write_spend(connection, append_, budgets, time);
   keep_answer(connection, append_.idempotency);
   keep_snapshot(connection);
   ++counted.appends;
   return Written{append_.head + 1, append_.head + append_.entries.size(), identity_.epoch, time};
 }
 
-/// The second guard, head and epoch. Once it has passed nothing else can refuse the append.
+/// The last guard, head and epoch. Once it has passed nothing else can refuse the append.
 Result<void> AppendWork::move_head(Connection& connection, UnixMillis time, StoreStats& counted) {
   const auto& [project, session] = append_.key;
   std::uint64_t head = append_.head + append_.entries.size();
@@ -209,6 +212,7 @@ Result<Written> erase_session(Connection& connection, const StoreIdentity& ident
         project.value, session.value);
     while (rows.next()) hashes.push_back(rows.text(0));
   }
+  forget_session_spend(connection, key, now);
   for (std::string_view table : {"journal", "snapshot", "effect", "timer", "idempotency"})
     connection.run("DELETE FROM " + std::string(table) + " WHERE project = ? AND session = ?",
                    project.value, session.value);

@@ -1,0 +1,339 @@
+#include "facades/admin/budgets_api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "base/decimal.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "facades/admin/errors.h"
+#include "facades/admin/limits.h"
+#include "facades/admin/requests.h"
+#include "facades/common/json_reader.h"
+#include "facades/common/json_writer.h"
+
+namespace perdure::facades::admin {
+namespace {
+
+using async::Task;
+using journal::Budget;
+using journal::BudgetScope;
+using journal::Money;
+using journal::UsageBy;
+using journal::UsageCounts;
+
+constexpr int kNanoPlaces = 9;
+
+std::unexpected<Error> wrong(std::string message, std::string param) {
+  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
+}
+
+Result<void> allow_parameters(const http::Query& query,
+                              std::initializer_list<std::string_view> known) {
+  for (const auto& [name, value] : query)
+    if (std::ranges::find(known, name) == known.end() && name != "project")
+      return wrong(fmt::format("Unknown query parameter: '{}'.", name), name);
+  return {};
+}
+
+Result<std::string> day(const http::Query& query, std::string_view key) {
+  TRY(text, read_parameter(query, key));
+  if (text && !journal::parse_day(*text))
+    return wrong(fmt::format("{} must be a day such as 2026-02-03.", key), std::string(key));
+  return text.value_or("");
+}
+
+Result<std::vector<UsageBy>> dimensions(const http::Query& query) {
+  std::vector<UsageBy> by;
+  TRY(text, read_parameter(query, "group_by"));
+  if (!text) return by;
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    const std::string_view word = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+    const auto dimension = journal::parse_usage_by(word);
+    if (!dimension || std::ranges::find(by, *dimension) != by.end())
+      return wrong(
+          "group_by is a list of day, workstream, agent, session, model, provider, each "
+          "once, with commas between them.",
+          "group_by");
+    by.push_back(*dimension);
+  }
+  return by;
+}
+
+/// The cursor is what `next` of the page before said: the values of its last row.
+Result<std::vector<std::string>> cursor(const http::Query& query, std::size_t values) {
+  TRY(text, read_parameter(query, "after"));
+  std::vector<std::string> after;
+  if (!text) return after;
+  const auto bad = [] { return wrong("after must be the `next` of the page before.", "after"); };
+  const auto parsed = parse_json(*text);
+  if (!parsed || !parsed->is_array() || parsed->get_array().size() != values || values == 0)
+    return bad();
+  for (const json::value& value : parsed->get_array()) {
+    if (!value.is_string()) return bad();
+    after.emplace_back(as_view(value.get_string()));
+  }
+  return after;
+}
+
+void write_money(ObjectWriter& writer, std::string_view name, Money money) {
+  writer.number(fmt::format("{}_nano", name), money);
+  writer.text(fmt::format("{}_dollars", name), format_decimal(money, kNanoPlaces, 2));
+}
+
+void write_counts(ObjectWriter& writer, const UsageCounts& counts) {
+  writer.number("model_calls", counts.calls)
+      .number("abandoned_calls", counts.abandoned)
+      .number("estimated_calls", counts.estimated)
+      .number("unpriced_calls", counts.unpriced)
+      .number("input_tokens", counts.input)
+      .number("cached_tokens", counts.cached)
+      .number("cache_write_tokens", counts.cache_write)
+      .number("output_tokens", counts.output)
+      .number("reasoning_tokens", counts.reasoning);
+  write_money(writer, "cost", counts.cost);
+  write_money(writer, "estimated_cost", counts.estimated_cost);
+}
+
+void append_budget(std::string& out, const Budget& budget) {
+  ObjectWriter writer(out);
+  writer.text("scope", to_string(budget.scope))
+      .text("id", budget.id)
+      .text("project", budget.project.value)
+      .text("window", to_string(budget.window))
+      .number("created_at", budget.created / 1000);
+  if (budget.window == journal::BudgetWindow::kTotal)
+    writer.null("window_began_at");
+  else
+    writer.number("window_began_at", budget.window_began / 1000);
+  write_money(writer, "limit", budget.limit);
+  write_money(writer, "spent", budget.spent);
+  write_money(writer, "reserved", budget.reserved);
+  write_money(writer, "left", budget.left());
+  writer.end();
+}
+
+std::unexpected<Error> no_such_budget() {
+  return fail(ErrorCode::kNotFound, "There is no such budget.");
+}
+
+/// The limit of a budget's body, in nano-dollars.
+Result<Money> read_limit(const JsonObject& body) {
+  const auto nano = body.find_value("limit_nano");
+  const auto dollars = body.find_value("limit_dollars");
+  if (nano.has_value() == dollars.has_value())
+    return wrong("Give the limit as either limit_dollars or limit_nano.", "limit_dollars");
+  if (nano) return read_integer(*nano, 0);
+  // As a number or as text: its digits are read, never a rounded number.
+  std::string text(dollars->raw);
+  if (dollars->kind() == JsonKind::kString) {
+    TRY(read, read_string(*dollars));
+    text = std::move(read);
+  }
+  const auto money = parse_decimal(text, kNanoPlaces);
+  if (!money || *money < 0)
+    return wrong(
+        "limit_dollars must be a decimal number of at least 0 with at most nine places, "
+        "such as 12.50.",
+        "limit_dollars");
+  return *money;
+}
+
+}  // namespace
+
+void BudgetsApi::add_routes(http::Router& router) {
+  const auto add = [&](std::string method, std::string path, std::string summary,
+                       Operation operation) {
+    router.add({.method = std::move(method),
+                .path = std::move(path),
+                .summary = std::move(summary),
+                .tag = "money",
+                .max_body = kMaxBody,
+                .handler = std::bind_front(&BudgetsApi::serve, this, operation)});
+  };
+  add("GET", "/api/usage", "What model calls used and cost, summed up", &BudgetsApi::usage);
+  add("GET", "/api/sessions/{session_id}/usage", "What a session's model calls used, by turn",
+      &BudgetsApi::session_usage);
+  add("GET", "/api/budgets", "List budgets and what is left of them", &BudgetsApi::list);
+  add("PUT", "/api/budgets/{scope}/{id}", "Set a budget", &BudgetsApi::put);
+  add("DELETE", "/api/budgets/{scope}/{id}", "Remove a budget", &BudgetsApi::remove);
+}
+
+Task<http::Response> BudgetsApi::serve(Operation operation, http::Request request) {
+  const std::string request_id = request.request_id;
+  auto project = co_await project_of(request);
+  if (!project) co_return error_response(project.error());
+  Answer answer = co_await (this->*operation)(std::move(request), std::move(*project));
+  if (answer) co_return std::move(*answer);
+  if (answer.error().code == ErrorCode::kInternal)
+    log::error("a request failed", {{"request", request_id}, {"error", answer.error().message}});
+  co_return error_response(answer.error());
+}
+
+Task<Result<ProjectId>> BudgetsApi::project_of(http::Request request) {
+  const identity::Caller caller = caller_of_(request);
+  CO_TRY(named, read_parameter(request.query, "project"));
+  if (!named || *named == caller.project.value) co_return caller.project;
+  if (caller.operator_access) {
+    CO_TRY(there, co_await exists(*named));
+    if (there) co_return ProjectId{*named};
+  }
+  co_return fail(ErrorCode::kNotFound, "There is no such project.", "project");
+}
+
+Task<Result<bool>> BudgetsApi::exists(std::string project) {
+  std::optional<std::string> after;
+  while (true) {
+    CO_TRY(page, co_await keys_.projects(after, kMaxPage));
+    for (const identity::ProjectInfo& info : page.data)
+      if (info.name == project) co_return true;
+    if (!page.has_more || page.data.empty()) co_return false;
+    after = page.data.back().name;
+  }
+}
+
+Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId project) {
+  CO_TRY_VOID(allow_parameters(request.query, {"from", "to", "group_by", "limit", "after"}));
+  journal::UsageQuery query{.project = std::move(project)};
+  CO_TRY(from, day(request.query, "from"));
+  CO_TRY(to, day(request.query, "to"));
+  CO_TRY(by, dimensions(request.query));
+  CO_TRY(listed, read_page(request.query));
+  CO_TRY(after, cursor(request.query, by.size()));
+  query.from = std::move(from);
+  query.to = std::move(to);
+  query.by = by;
+  query.after = std::move(after);
+  query.limit = listed.limit + 1;
+  CO_TRY(rows, co_await accounts_.usage(std::move(query)));
+  const bool more = rows.size() > listed.limit;
+  if (more) rows.pop_back();
+  std::string body;
+  ObjectWriter writer(body);
+  append_array(writer.begin("data"), rows, [&](std::string& out, const journal::UsageRow& row) {
+    ObjectWriter one(out);
+    for (std::size_t i = 0; i < by.size(); ++i) {
+      if (row.values[i].empty())
+        one.null(to_string(by[i]));
+      else
+        one.text(to_string(by[i]), row.values[i]);
+    }
+    write_counts(one, row.counts);
+    one.end();
+  });
+  writer.boolean("has_more", more);
+  if (more) {
+    std::string next;
+    append_array(next, rows.back().values,
+                 [](std::string& out, const std::string& value) { append_quoted(out, value); });
+    writer.text("next", next);
+  } else {
+    writer.null("next");
+  }
+  writer.end();
+  co_return http::json_response(200, std::move(body));
+}
+
+Task<BudgetsApi::Answer> BudgetsApi::session_usage(http::Request request, ProjectId project) {
+  CO_TRY_VOID(allow_parameters(request.query, {"limit", "after"}));
+  const SessionKey key{std::move(project), {request.parameters.at(0)}};
+  CO_TRY(listed, read_page(request.query));
+  engine::Page page{std::move(listed.after), listed.limit, /*ascending=*/true};
+  auto usage = co_await accounts_.session_usage(key, std::move(page));
+  if (!usage && usage.error().code == ErrorCode::kNotFound)
+    co_return fail(ErrorCode::kNotFound, "There is no such session.");
+  if (!usage) co_return std::unexpected(std::move(usage).error());
+  std::string body;
+  ObjectWriter writer(body);
+  writer.text("session", key.session.value).text("model", usage->model);
+  if (usage->limit)
+    write_money(writer, "limit", *usage->limit);
+  else
+    writer.null("limit_nano").null("limit_dollars");
+  write_money(writer, "spent", usage->spent);
+  write_money(writer, "reserved", usage->reserved);
+  append_array(writer.begin("data"), usage->turns.data,
+               [](std::string& out, const engine::TurnUsage& turn) {
+                 ObjectWriter one(out);
+                 one.text("turn", turn.turn_id).number("created_at", turn.created / 1000);
+                 write_counts(one, turn.counts);
+                 one.end();
+               });
+  writer.boolean("has_more", usage->turns.has_more);
+  writer.end();
+  co_return http::json_response(200, std::move(body));
+}
+
+Task<BudgetsApi::Answer> BudgetsApi::list(http::Request request, ProjectId project) {
+  CO_TRY_VOID(allow_parameters(request.query, {}));
+  CO_TRY(budgets, co_await accounts_.budgets(std::move(project)));
+  std::string body;
+  ObjectWriter writer(body);
+  append_array(writer.begin("data"), budgets, append_budget);
+  writer.boolean("has_more", false);
+  writer.end();
+  co_return http::json_response(200, std::move(body));
+}
+
+Task<BudgetsApi::Answer> BudgetsApi::put(http::Request request, ProjectId project) {
+  CO_TRY_VOID(allow_parameters(request.query, {}));
+  const auto scope = journal::parse_budget_scope(request.parameters.at(0));
+  if (request.parameters.at(0) == "session")
+    co_return wrong("A session's limit is its spend_control, given when it is created.", "scope");
+  if (!scope) co_return wrong("scope must be one of project, workstream, agent.", "scope");
+  Budget budget{.project = project, .scope = *scope, .id = request.parameters.at(1)};
+  if (*scope == BudgetScope::kProject) {
+    if (budget.id != project.value) co_return no_such_budget();
+    if (!caller_of_(request).operator_access)
+      co_return fail(ErrorCode::kPermissionDenied,
+                     "Only the operator may set the budget of a project.");
+  }
+  if (*scope == BudgetScope::kWorkstream && !is_workstream_id(budget.id))
+    co_return wrong("A workstream's id is 1 to 64 characters of [A-Za-z0-9_-].", "id");
+  if (budget.id.empty() || budget.id.size() > kMaxBudgetId)
+    co_return wrong(fmt::format("id must have 1 to {} bytes.", kMaxBudgetId), "id");
+  CO_TRY(body, read_body(request));
+  CO_TRY_VOID(body.allow({"limit_dollars", "limit_nano", "window"}));
+  CO_TRY(limit, read_limit(body));
+  budget.limit = limit;
+  if (const auto field = body.find_value("window")) {
+    CO_TRY(word, read_choice(*field, {"total", "day", "month"}));
+    budget.window = *journal::parse_budget_window(word);
+  }
+  CO_TRY(kept, co_await accounts_.put_budget(std::move(budget)));
+  log::info("a budget was set", {{"project", kept.project.value},
+                                 {"scope", to_string(kept.scope)},
+                                 {"id", kept.id},
+                                 {"limit_nano", kept.limit}});
+  std::string answer;
+  append_budget(answer, kept);
+  co_return http::json_response(200, std::move(answer));
+}
+
+Task<BudgetsApi::Answer> BudgetsApi::remove(http::Request request, ProjectId project) {
+  CO_TRY_VOID(allow_parameters(request.query, {}));
+  const auto scope = journal::parse_budget_scope(request.parameters.at(0));
+  if (!scope) co_return no_such_budget();
+  std::string id = request.parameters.at(1);
+  if (*scope == BudgetScope::kProject) {
+    if (id != project.value) co_return no_such_budget();
+    if (!caller_of_(request).operator_access)
+      co_return fail(ErrorCode::kPermissionDenied,
+                     "Only the operator may remove the budget of a project.");
+  }
+  std::string body;
+  ObjectWriter(body).text("scope", to_string(*scope)).text("id", id).boolean("deleted", true).end();
+  auto removed = co_await accounts_.delete_budget(project, *scope, std::move(id));
+  if (!removed && removed.error().code == ErrorCode::kNotFound) co_return no_such_budget();
+  if (!removed) co_return std::unexpected(std::move(removed).error());
+  log::info("a budget was removed", {{"project", project.value}});
+  co_return http::json_response(200, std::move(body));
+}
+
+}  // namespace perdure::facades::admin
