@@ -23,8 +23,8 @@ struct Answer {
   std::string body;
 };
 
-async::Task<Result<Answer>> exchange(http::Client& client, http::ClientRequest request) {
-  CO_TRY(response, co_await client.send(std::move(request)));
+async::Task<Result<Answer>> exchange(http::Client* client, http::ClientRequest request) {
+  CO_TRY(response, co_await client->send(std::move(request)));
   CO_TRY(body, co_await response->read_all(kMaxAnswer));
   co_return Answer{response->status(), std::move(body)};
 }
@@ -32,9 +32,9 @@ async::Task<Result<Answer>> exchange(http::Client& client, http::ClientRequest r
 using OnEvent = std::function<void(std::string_view data)>;
 
 /// The data of whole lines goes to `on_event`; the body of an error is the answer's.
-async::Task<Result<Answer>> exchange_events(http::Client& client, http::ClientRequest request,
+async::Task<Result<Answer>> exchange_events(http::Client* client, http::ClientRequest request,
                                             OnEvent on_event) {
-  CO_TRY(response, co_await client.send(std::move(request)));
+  CO_TRY(response, co_await client->send(std::move(request)));
   if (response->status() != 200) {
     CO_TRY(body, co_await response->read_all(kMaxAnswer));
     co_return Answer{response->status(), std::move(body)};
@@ -59,16 +59,17 @@ Result<Answer> run_exchange(Make make) {
   boost::asio::io_context loop;
   const auto client = http::make_client(loop.get_executor(), {});
   std::optional<Result<Answer>> result;
-  boost::asio::co_spawn(loop, make(*client), [&](std::exception_ptr error, Result<Answer> answer) {
-    if (!error) result = std::move(answer);
-  });
+  boost::asio::co_spawn(loop, make(client.get()),
+                        [&](std::exception_ptr error, Result<Answer> answer) {
+                          if (!error) result = std::move(answer);
+                        });
   while (!result && loop.run_one() != 0) continue;
   if (!result) return fail(ErrorCode::kInternal, "The request ended without an answer.");
   return std::move(*result);
 }
 
 Result<Answer> exchange_now(http::ClientRequest request) {
-  return run_exchange([&](http::Client& client) { return exchange(client, std::move(request)); });
+  return run_exchange([&](http::Client* client) { return exchange(client, std::move(request)); });
 }
 
 /// The sentence inside an error's body, in any door's shape.
@@ -151,7 +152,7 @@ Outcome<void> ApiClient::follow(std::string path, OnEvent on_event) const {
   http::ClientRequest request{.method = "GET", .url = url_ + path, .timeouts = kTimeouts};
   request.headers.add("Authorization", "Bearer " + token_);
   request.headers.add("Accept", "text/event-stream");
-  const auto answer = run_exchange([&](http::Client& client) {
+  const auto answer = run_exchange([&](http::Client* client) {
     return exchange_events(client, std::move(request), std::move(on_event));
   });
   if (!answer)

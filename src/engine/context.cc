@@ -27,16 +27,24 @@ std::string text_for_model(const FunctionOutputBody& body) {
   return text;
 }
 
+/// Providers refuse or misread what another model has signed or encrypted, and a session changes
+/// models when a pool falls back.
+void forget_raw(OutputItem& item, std::string_view model) {
+  if (item.raw_model.empty() || item.raw_model == model) return;
+  item.raw.clear();
+  item.raw_provider.clear();
+}
+
 }  // namespace
 
-async::Task<Result<void>> Context::read_on(journal::JournalStore& journal, SessionKey key,
+async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, SessionKey key,
                                            std::uint64_t head) {
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
   query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
                  journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied,
                  journal::kToolListEnded};
-  CO_TRY(entries, co_await journal.read(query));
+  CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
   if (entries.empty()) through_ = head;
@@ -78,8 +86,8 @@ Result<void> Context::add(const journal::Entry& entry) {
   }
 }
 
-models::ModelRequest Context::request(const SessionState& state,
-                                      const OfferedTools& offered) const {
+models::ModelRequest Context::request(const SessionState& state, const OfferedTools& offered,
+                                      std::string_view model) const {
   const AgentConfig& agent = *state.agent;
   models::ModelRequest request;
   request.instructions = agent.instructions.value_or("");
@@ -111,6 +119,7 @@ models::ModelRequest Context::request(const SessionState& state,
         call && call->type == models::OutputType::kFunctionCall)
       unanswered.push_back(call->call_id);
     request.context.push_back(item);
+    if (auto* output = std::get_if<OutputItem>(&request.context.back())) forget_raw(*output, model);
   }
   answer_all();
   return request;

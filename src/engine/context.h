@@ -24,7 +24,7 @@ class Context {
     through_ = 0;
   }
   /// Reads some more entries behind `through`, none behind `head`. For one caller at a time.
-  async::Task<Result<void>> read_on(journal::JournalStore& journal, SessionKey key,
+  async::Task<Result<void>> read_on(journal::JournalStore* journal, SessionKey key,
                                     std::uint64_t head);
   /// The entry must be the next one that may hold an item.
   Result<void> add(const journal::Entry& entry);
@@ -33,7 +33,10 @@ class Context {
   OfferedTools offered(const AgentConfig& agent) const { return name_tools(agent, lists_); }
   /// A complete request: instructions, tools and every item. A function call that never got its
   /// result (its turn was cancelled) is followed by one that says so, as providers demand.
-  models::ModelRequest request(const SessionState& state, const OfferedTools& offered) const;
+  /// What another model than `model` ("<provider>/<upstream name>") wrote goes without its raw
+  /// form.
+  models::ModelRequest request(const SessionState& state, const OfferedTools& offered,
+                               std::string_view model) const;
 
  private:
   std::vector<models::ContextItem> items_;

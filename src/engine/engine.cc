@@ -39,6 +39,7 @@ std::unexpected<Error> moving_error() {
 
 std::vector<SessionKey> keys_of(const std::vector<journal::SessionRow>& rows) {
   std::vector<SessionKey> keys;
+  keys.reserve(rows.size());
   for (const journal::SessionRow& row : rows) keys.push_back(row.key);
   return keys;
 }
@@ -125,7 +126,7 @@ class EngineImpl final : public Engine, public Accounts {
   Task<> take_up_together(std::vector<journal::SessionRow> rows);
   Task<> take_up_one(journal::SessionRow row, std::shared_ptr<long> looking);
   Task<Result<void>> resume(SessionKey key);
-  Task<> uncount(const std::vector<Suspect>& suspects);
+  Task<> uncount(const std::vector<Suspect>* suspects);
   Task<> quarantine(journal::SessionRow row);
 
   std::shared_ptr<Core> shared_core_;
@@ -221,6 +222,7 @@ Task<Result<Stopped>> EngineImpl::stop(policy::StopOrder order) {
   auto stop = co_await core_.parts.stops.add(std::move(order));
   Stopped stopped;
   std::vector<ActorPtr> actors;
+  actors.reserve(actors_.size());
   for (auto& [key, actor] : actors_)
     if (key.project == project) actors.push_back(actor);
   for (ActorPtr& actor : actors) {
@@ -284,7 +286,7 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey key) {
   if (auto found = actors_.find(key); found != actors_.end() && found->second->loaded())
     co_return found->second->state().view();
-  CO_TRY(stored, co_await load_session(core_.parts.journal, key));
+  CO_TRY(stored, co_await load_session(&core_.parts.journal, key));
   const SessionState& state = stored.state;
   bool stopped =
       state.turn && core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
@@ -323,19 +325,19 @@ Task<Result<Listed<ItemView>>> EngineImpl::items(SessionKey key, std::optional<s
   Busy busy(core_);
   CO_TRY(actor, co_await awake(key));
   ItemQuery query{std::move(key), std::move(turn_id), std::move(page), include_incomplete};
-  co_return co_await list_items(core_.parts.journal, std::move(query));
+  co_return co_await list_items(&core_.parts.journal, std::move(query));
 }
 
 Task<Result<Listed<TurnView>>> EngineImpl::turns(SessionKey key, Page page) {
   Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
-  co_return co_await list_turns(core_.parts.journal, actor->state(), std::move(page));
+  co_return co_await list_turns(&core_.parts.journal, actor->state(), std::move(page));
 }
 
 Task<Result<TurnView>> EngineImpl::turn(SessionKey key, std::string turn_id) {
   Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
-  co_return co_await find_turn(core_.parts.journal, actor->state(), std::move(turn_id));
+  co_return co_await find_turn(&core_.parts.journal, actor->state(), std::move(turn_id));
 }
 
 // ---- money ------------------------------------------------------------------------------------
@@ -369,7 +371,7 @@ Task<Result<SessionUsage>> EngineImpl::session_usage(SessionKey key, Page page) 
   const SessionState& state = actor->state();
   SessionUsage usage{.model = state.agent->model, .limit = state.spend_limit, .spent = state.spent};
   if (state.turn && state.turn->model_call) usage.reserved = state.turn->model_call->reserved;
-  auto turns = co_await list_turn_usage(core_.parts.journal, state, std::move(page));
+  auto turns = co_await list_turn_usage(&core_.parts.journal, state, std::move(page));
   if (!turns && turns.error().code == ErrorCode::kNotFound)
     co_return fail(ErrorCode::kInvalidArgument, "after must be the id of one of its turns.",
                    "after");
@@ -486,7 +488,7 @@ Task<> EngineImpl::take_up(std::vector<journal::SessionRow> rows) {
     else
       unsuspected.push_back(std::move(rows[i]));
   }
-  co_await uncount(suspects);
+  co_await uncount(&suspects);
   std::vector<SessionKey> keys = keys_of(unsuspected);
   co_await take_up_together(std::move(unsuspected));
   co_await core_.parts.journal.end_recovery(std::move(keys));
@@ -500,14 +502,15 @@ Task<> EngineImpl::take_up(std::vector<journal::SessionRow> rows) {
 }
 
 /// Gives back what this start has counted against sessions that it has not taken up yet.
-Task<> EngineImpl::uncount(const std::vector<Suspect>& suspects) {
+Task<> EngineImpl::uncount(const std::vector<Suspect>* suspects) {
   std::vector<SessionKey> keys;
-  for (const Suspect& suspect : suspects) keys.push_back(suspect.row.key);
+  keys.reserve(suspects->size());
+  for (const Suspect& suspect : *suspects) keys.push_back(suspect.row.key);
   if (keys.empty()) co_return;
   co_await core_.parts.journal.end_recovery(std::move(keys));
   for (int count = 1; count < kMaxRecoveryCrashes; ++count) {
     std::vector<SessionKey> more;
-    for (const Suspect& suspect : suspects)
+    for (const Suspect& suspect : *suspects)
       if (suspect.recoveries > count) more.push_back(suspect.row.key);
     if (!more.empty()) co_await core_.parts.journal.begin_recovery(std::move(more));
   }
@@ -589,6 +592,7 @@ Task<> EngineImpl::drain() {
   timers_.notify();
   housekeeping_.notify();
   std::vector<ActorPtr> actors;
+  actors.reserve(actors_.size());
   for (auto& [key, actor] : actors_) actors.push_back(actor);
   for (ActorPtr& actor : actors) actor->stop();
   actors.clear();

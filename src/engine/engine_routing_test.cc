@@ -88,6 +88,29 @@ TEST_P(EngineRoutingTest, ACallThatOnePoolFailsGoesToTheNextAtOnceAndTheJournalS
   EXPECT_EQ(last_turn(key).status, TurnStatus::kCompleted);
 }
 
+TEST_P(EngineRoutingTest, WhatOneModelSignedGoesToNoOther) {
+  use({{.name = "a", .upstream = "big"}, {.name = "b", .provider = "other", .priority = 1}});
+  models::OutputItem thought{.type = models::OutputType::kReasoning};
+  thought.raw = R"({"type":"thinking","signature":"of big"})";
+  thought.raw_provider = "fake-kind";
+  world.outside.answers.push_back({.chunks = {"first"}, .calls = {thought}});
+  SessionKey key = world.create("go");
+  EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
+  world.outside.answers.push_back(
+      {.failure = ModelFailure{.code = "server_error", .message = "oh", .retryable = true}});
+  ASSERT_TRUE(world.send(key, "again"));
+  EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
+  ASSERT_THAT(world.outside.asked, ElementsAre("fake", "fake", "other"));
+  auto raw_in = [](const models::ModelRequest& request) {
+    std::string raw;
+    for (const models::ContextItem& item : request.context)
+      if (auto* output = std::get_if<models::OutputItem>(&item)) raw += output->raw;
+    return raw;
+  };
+  EXPECT_EQ(raw_in(world.outside.requests[1]), thought.raw) << "its writer gets it back";
+  EXPECT_EQ(raw_in(world.outside.requests[2]), "");
+}
+
 TEST_P(EngineRoutingTest, WhatIsWrongWithTheRequestIsAskedOnce) {
   use({{.name = "a"}, {.name = "b", .provider = "other", .priority = 1}});
   world.outside.answers.push_back({.failure = ModelFailure{.code = "invalid_request"}});

@@ -91,6 +91,7 @@ json::object to_json(const FinishedItem& finished) {
   }
   if (!item.raw.empty()) object["raw"] = item.raw;
   if (!item.raw_provider.empty()) object["raw_provider"] = item.raw_provider;
+  if (!item.raw_model.empty()) object["raw_model"] = item.raw_model;
   if (finished.streamed) {
     json::array chunks;
     for (std::uint32_t length : finished.chunks) chunks.emplace_back(length);
@@ -110,6 +111,7 @@ FinishedItem item_from_json(const json::object& object) {
   item.arguments = text_of(object, "arguments");
   item.raw = text_of(object, "raw");
   item.raw_provider = text_of(object, "raw_provider");
+  item.raw_model = text_of(object, "raw_model");
   finished.client = get_bool(object, "client");
   finished.mcp = mcp_call_from_json(object);
   finished.streamed = find(object, "chunks") != nullptr;

@@ -8,13 +8,13 @@
 namespace perdure::engine {
 namespace {
 
-async::Task<Result<SessionState>> fold_from_the_first_entry(journal::JournalStore& journal,
+async::Task<Result<SessionState>> fold_from_the_first_entry(journal::JournalStore* journal,
                                                             SessionKey key, std::uint64_t until) {
   SessionState state;
   state.key = key;
   journal::EntryQuery query{.key = std::move(key), .until = until};
   while (true) {
-    CO_TRY(entries, co_await journal.read(query));
+    CO_TRY(entries, co_await journal->read(query));
     if (entries.empty()) co_return state;
     for (const journal::Entry& entry : entries) CO_TRY_VOID(apply(state, entry));
     query.after = entries.back().seq;
@@ -35,9 +35,9 @@ SessionState unreadable(const journal::SessionRow& row) {
 
 }  // namespace
 
-async::Task<Result<StoredSession>> load_session(journal::JournalStore& journal, SessionKey key,
+async::Task<Result<StoredSession>> load_session(journal::JournalStore* journal, SessionKey key,
                                                 std::uint64_t at) {
-  CO_TRY(loaded, co_await journal.load(key, at));
+  CO_TRY(loaded, co_await journal->load(key, at));
   if (loaded.row.deleted) co_return fail(ErrorCode::kNotFound, "There is no such session.");
   std::uint64_t until = std::min(at, loaded.row.head);
   Result<SessionState> state = fold(loaded);

@@ -16,7 +16,7 @@ struct StoredSession {
 };
 
 /// The state after entry `at`, by default the newest. Errors are the store's.
-async::Task<Result<StoredSession>> load_session(journal::JournalStore& journal, SessionKey key,
+async::Task<Result<StoredSession>> load_session(journal::JournalStore* journal, SessionKey key,
                                                 std::uint64_t at = ~0ULL);
 
 }  // namespace perdure::engine

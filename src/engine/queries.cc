@@ -18,12 +18,12 @@ const std::vector<journal::Kind> kItemKinds = {
 const std::vector<journal::Kind> kOutputKinds = {journal::kFunctionOutput, journal::kEffectFinished,
                                                  journal::kEffectUnknown, journal::kEffectDenied};
 
-Task<Result<std::optional<Entry>>> first_entry(journal::JournalStore& journal, SessionKey key,
+Task<Result<std::optional<Entry>>> first_entry(journal::JournalStore* journal, SessionKey key,
                                                std::uint64_t after, std::uint64_t until,
                                                std::vector<journal::Kind> kinds) {
   EntryQuery query{.key = std::move(key), .after = after, .until = until, .limit = 1};
   query.kinds = std::move(kinds);
-  CO_TRY(entries, co_await journal.read(query));
+  CO_TRY(entries, co_await journal->read(query));
   if (entries.empty()) co_return std::optional<Entry>();
   co_return std::move(entries.front());
 }
@@ -34,7 +34,7 @@ struct TurnRange {
   std::uint64_t last = ~0ULL;
 };
 
-Task<Result<TurnRange>> range_of_turn(journal::JournalStore& journal, SessionKey key,
+Task<Result<TurnRange>> range_of_turn(journal::JournalStore* journal, SessionKey key,
                                       std::string turn_id) {
   auto unknown = [] { return fail(ErrorCode::kNotFound, "There is no such turn."); };
   auto place = parse_local_id(turn_id, "turn", key.session);
@@ -47,7 +47,7 @@ Task<Result<TurnRange>> range_of_turn(journal::JournalStore& journal, SessionKey
 }
 
 /// The entry that holds the item with this id; nullopt if there is none.
-Task<Result<std::optional<Entry>>> entry_of_item(journal::JournalStore& journal, SessionKey key,
+Task<Result<std::optional<Entry>>> entry_of_item(journal::JournalStore* journal, SessionKey key,
                                                  std::string id) {
   std::optional<Place> place = parse_local_id(id, prefix_of(id), key.session);
   if (!place || place->seq == 0) co_return std::optional<Entry>();
@@ -69,8 +69,8 @@ Task<Result<std::optional<Entry>>> entry_of_item(journal::JournalStore& journal,
 /// How each function call of a page ended: its output says so, some entries later.
 class CallStatuses {
  public:
-  CallStatuses(journal::JournalStore& journal, SessionKey key)
-      : journal_(journal), key_(std::move(key)) {}
+  CallStatuses(journal::JournalStore* journal, SessionKey key)
+      : journal_(*journal), key_(std::move(key)) {}
 
   /// `item` is a call of entry `call_seq`; gives it back as it ended.
   Task<Result<ItemView>> complete(ItemView item, std::uint64_t call_seq) {
@@ -141,17 +141,17 @@ TurnView view_of_turn(const SessionState& state, const Entry& created,
   return view;
 }
 
-Task<Result<TurnView>> complete_turn(journal::JournalStore& journal, const SessionState& state,
-                                     const Entry& created) {
-  EntryQuery query{.key = state.key, .after = created.seq, .limit = 2};
+Task<Result<TurnView>> complete_turn(journal::JournalStore* journal, const SessionState* state,
+                                     Entry created) {
+  EntryQuery query{.key = state->key, .after = created.seq, .limit = 2};
   query.kinds = {journal::kTurnCreated, journal::kTurnStarted, journal::kTurnEnded};
-  CO_TRY(marks, co_await journal.read(query));
-  co_return view_of_turn(state, created, marks);
+  CO_TRY(marks, co_await journal->read(query));
+  co_return view_of_turn(*state, created, marks);
 }
 
 }  // namespace
 
-Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQuery query) {
+Task<Result<Listed<ItemView>>> list_items(journal::JournalStore* journal, ItemQuery query) {
   TurnRange range;
   if (query.turn_id) {
     CO_TRY(found, co_await range_of_turn(journal, query.key, *query.turn_id));
@@ -176,7 +176,7 @@ Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQu
   Listed<ItemView> listed;
   bool skipping = query.page.after.has_value();
   while (true) {
-    CO_TRY(entries, co_await journal.read(scan));
+    CO_TRY(entries, co_await journal->read(scan));
     if (entries.empty()) co_return listed;
     for (const Entry& entry : entries) {
       CO_TRY(items, items_of(query.key.session, entry));
@@ -206,7 +206,7 @@ Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQu
   }
 }
 
-Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore& journal, SessionState state,
+Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore* journal, SessionState state,
                                           Page page) {
   EntryQuery scan{.key = state.key, .descending = !page.ascending, .limit = page.limit + 1};
   scan.kinds = {journal::kTurnCreated};
@@ -217,12 +217,12 @@ Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore& journal, Sessio
     else
       scan.until = range.first - 1;
   }
-  CO_TRY(created, co_await journal.read(scan));
+  CO_TRY(created, co_await journal->read(scan));
   Listed<TurnView> listed;
   listed.has_more = created.size() > page.limit;
   if (listed.has_more) created.pop_back();
   for (const Entry& entry : created) {
-    CO_TRY(view, co_await complete_turn(journal, state, entry));
+    CO_TRY(view, co_await complete_turn(journal, &state, entry));
     listed.data.push_back(std::move(view));
   }
   co_return listed;
@@ -261,7 +261,7 @@ Result<void> add_usage(journal::UsageCounts& counts, const Entry& entry) {
 
 }  // namespace
 
-Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, SessionState state,
+Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore* journal, SessionState state,
                                                 Page page) {
   CO_TRY(turns, co_await list_turns(journal, state, page));
   Listed<TurnUsage> listed{.has_more = turns.has_more};
@@ -271,7 +271,7 @@ Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, 
     EntryQuery query{.key = state.key, .after = range.first, .until = range.last, .limit = 64};
     query.kinds = {journal::kModelCallFinished, journal::kModelCallAbandoned};
     while (true) {
-      CO_TRY(entries, co_await journal.read(query));
+      CO_TRY(entries, co_await journal->read(query));
       if (entries.empty()) break;
       for (const Entry& entry : entries) CO_TRY_VOID(add_usage(usage.counts, entry));
       query.after = entries.back().seq;
@@ -281,12 +281,12 @@ Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, 
   co_return listed;
 }
 
-Task<Result<TurnView>> find_turn(journal::JournalStore& journal, SessionState state,
+Task<Result<TurnView>> find_turn(journal::JournalStore* journal, SessionState state,
                                  std::string turn_id) {
   CO_TRY(range, co_await range_of_turn(journal, state.key, std::move(turn_id)));
   CO_TRY(created, co_await first_entry(journal, state.key, range.first - 1, range.first,
                                        {journal::kTurnCreated}));
-  co_return co_await complete_turn(journal, state, *created);
+  co_return co_await complete_turn(journal, &state, *created);
 }
 
 }  // namespace perdure::engine

@@ -18,14 +18,14 @@ struct ItemQuery {
 };
 
 /// kInvalidArgument, param "after", for an item that is not there; kNotFound for an unknown turn.
-Task<Result<Listed<ItemView>>> list_items(journal::JournalStore& journal, ItemQuery query);
+Task<Result<Listed<ItemView>>> list_items(journal::JournalStore* journal, ItemQuery query);
 
 /// `state` is the session's current one. kNotFound for a bad cursor.
-Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore& journal, SessionState state,
+Task<Result<Listed<TurnView>>> list_turns(journal::JournalStore* journal, SessionState state,
                                           Page page);
-Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore& journal, SessionState state,
+Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore* journal, SessionState state,
                                                 Page page);
-Task<Result<TurnView>> find_turn(journal::JournalStore& journal, SessionState state,
+Task<Result<TurnView>> find_turn(journal::JournalStore* journal, SessionState state,
                                  std::string turn_id);
 
 }  // namespace perdure::engine

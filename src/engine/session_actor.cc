@@ -32,7 +32,7 @@ Task<Result<void>> SessionActor::load() {
 }
 
 Task<Result<void>> SessionActor::rebuild() {
-  CO_TRY(stored, co_await load_session(core_.parts.journal, key_));
+  CO_TRY(stored, co_await load_session(&core_.parts.journal, key_));
   std::map<std::uint64_t, std::vector<models::ContentPart>> queued;
   for (std::uint64_t seq : stored.state.queued) {
     journal::EntryQuery query{.key = key_, .after = seq - 1, .until = seq};
@@ -94,7 +94,7 @@ Task<Result<Committed>> SessionActor::submit(std::vector<Input> inputs, Idempote
   Batch batch = new_batch();
   std::vector<OpenEffect> repeat;
   CO_TRY_VOID(add_lost(batch, repeat));
-  for (Input& input : inputs) CO_TRY_VOID(co_await add_input(batch, std::move(input)));
+  for (Input& input : inputs) CO_TRY_VOID(co_await add_input(&batch, std::move(input)));
   CO_TRY_VOID(advance(batch, loop_parts()));
   if (batch.empty() && !idempotency) co_return *receipt_;
   auto receipt = co_await commit(std::move(batch), std::move(idempotency));
@@ -106,18 +106,18 @@ Task<Result<Committed>> SessionActor::submit(std::vector<Input> inputs, Idempote
 }
 
 /// True if the input added something.
-Task<Result<bool>> SessionActor::add_input(Batch& batch, Input input) {
-  const SessionState& state = batch.state();
+Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
+  const SessionState& state = batch->state();
   if (state.error)
     co_return fail(ErrorCode::kConflict, "The session has failed and takes no more input.");
   if (auto* message = std::get_if<InputMessage>(&input)) {
     if (state.queued.size() >= kMaxQueuedInputs)
       co_return fail(ErrorCode::kRateLimited,
                      "Too many messages wait for the running turn; send more when it has ended.");
-    std::uint64_t seq = batch.next_seq();
+    std::uint64_t seq = batch->next_seq();
     std::vector<models::ContentPart> parts = message->parts;
-    CO_TRY_VOID(add_message(batch, std::move(message->parts)));
-    if (!batch.state().queued.empty() && batch.state().queued.back() == seq)
+    CO_TRY_VOID(add_message(*batch, std::move(message->parts)));
+    if (!batch->state().queued.empty() && batch->state().queued.back() == seq)
       queued_parts_[seq] = std::move(parts);  // stale if the commit fails: overwritten then
     co_return true;
   }
@@ -125,7 +125,7 @@ Task<Result<bool>> SessionActor::add_input(Batch& batch, Input input) {
     if (!state.turn) co_return false;
     std::optional<ShownText> text;
     if (state.turn->model_call) text = shown(state.turn->model_call->seq);
-    CO_TRY_VOID(add_cancel(batch, text));
+    CO_TRY_VOID(add_cancel(*batch, text));
     co_return true;
   }
   auto& result = std::get<InputToolResult>(input);
@@ -142,7 +142,7 @@ Task<Result<bool>> SessionActor::add_input(Batch& batch, Input input) {
                           .success = result.success,
                           .output = std::move(result.output),
                           .error = std::move(result.error)};
-  CO_TRY_VOID(batch.add(journal::kFunctionOutput, body));
+  CO_TRY_VOID(batch->add(journal::kFunctionOutput, body));
   co_return true;
 }
 
@@ -180,7 +180,7 @@ struct Lateness {
 
 /// Success for the same result again; kConflict for another one, or after the turn's end;
 /// kInvalidArgument for a call that never was.
-Task<Result<void>> SessionActor::refuse_late_result(const Batch& batch, InputToolResult result) {
+Task<Result<void>> SessionActor::refuse_late_result(const Batch* batch, InputToolResult result) {
   auto unknown = [&] {
     return fail(ErrorCode::kInvalidArgument, "Unknown pending tool call: " + result.call_id, {},
                 "unknown_call");
@@ -196,7 +196,7 @@ Task<Result<void>> SessionActor::refuse_late_result(const Batch& batch, InputToo
     for (const journal::Entry& entry : entries) CO_TRY_VOID(lateness.look_at(entry));
     query.after = entries.back().seq;
   }
-  for (const journal::Entry& entry : batch.entries())
+  for (const journal::Entry& entry : batch->entries())
     if (entry.seq > turn->seq) CO_TRY_VOID(lateness.look_at(entry));
   if (lateness.repeated) co_return Result<void>{};
   if (lateness.answered)

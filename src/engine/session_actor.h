@@ -151,8 +151,8 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<Committed>> commit(Batch batch, Idempotency idempotency);
   void note_commit(const std::vector<journal::Entry>& entries, std::uint64_t old_head);
   Result<void> add_lost(Batch& batch, std::vector<OpenEffect>& repeat);
-  Task<Result<bool>> add_input(Batch& batch, Input input);
-  Task<Result<void>> refuse_late_result(const Batch& batch, InputToolResult result);
+  Task<Result<bool>> add_input(Batch* batch, Input input);
+  Task<Result<void>> refuse_late_result(const Batch* batch, InputToolResult result);
   Task<Result<void>> rebuild();
 
   // Effects: session_effects.cc.

@@ -96,6 +96,11 @@ std::vector<std::uint32_t> lengths_of(const std::vector<std::string>& chunks,
   return {static_cast<std::uint32_t>(text.size())};
 }
 
+/// OutputItem::raw_model of what this call brings.
+std::string writer_of(const ModelCallStartedBody& call) {
+  return call.provider + "/" + call.model;
+}
+
 }  // namespace
 
 /// Receives what a provider streams and shows it, volatile, to who listens.
@@ -184,11 +189,11 @@ void SessionActor::start_tool(const Committed&, OpenEffect effect) {
   ++core_.counters.effects_started;
   ++core_.effects_running;
   running_[effect.seq] = std::make_shared<Running>();
-  async::spawn(core_.parts.executor, "tool " + effect.call.name, run_tool(std::move(effect)));
+  std::string name = "tool " + effect.call.name;
+  async::spawn(core_.parts.executor, std::move(name), run_tool(std::move(effect)));
 }
 
-// ---- model calls
-// ----------------------------------------------------------------------------------
+// ---- model calls -------------------------------------------------------------------------------
 
 Task<> SessionActor::run_model_call(std::uint64_t seq) {
   RunningScope scope(shared_from_this(), seq);
@@ -238,7 +243,8 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
   if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
   running->offered = context_.offered(*state_.agent);
-  models::ModelRequest request = context_.request(state_, running->offered);
+  models::ModelRequest request =
+      context_.request(state_, running->offered, writer_of(running->call));
   request.model = running->call.model;
   request.idempotency_key = running->call.key;
   if (!pool->provider().capabilities().service_tier) request.service_tier.clear();
@@ -274,7 +280,7 @@ Task<SessionActor::ModelResult> SessionActor::generate(models::Pool* pool,
 Task<Result<void>> SessionActor::fill_context() {
   auto lock = co_await context_lock_.acquire();
   while (context_.through() < state_.head)
-    CO_TRY_VOID(co_await context_.read_on(core_.parts.journal, key_, state_.head));
+    CO_TRY_VOID(co_await context_.read_on(&core_.parts.journal, key_, state_.head));
   co_return Result<void>{};
 }
 
@@ -295,6 +301,7 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
   bool first_message = true;
   for (models::OutputItem& item : output.items) {
     FinishedItem finished{std::move(item)};
+    if (!finished.item.raw_provider.empty()) finished.item.raw_model = writer_of(running.call);
     finished.client = output.finish != models::Finish::kLength &&
                       is_for_client(*batch.state().agent, finished.item);
     if (finished.item.type == models::OutputType::kFunctionCall)

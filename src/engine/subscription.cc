@@ -59,7 +59,7 @@ Task<Result<void>> Follower::begin() {
 Task<Result<void>> Follower::show_pending(std::vector<OpenCall> calls) {
   if (calls.empty()) co_return Result<void>{};
   std::uint64_t answer = calls.front().place.seq;
-  CO_TRY(stored, co_await load_session(core_->parts.journal, key_, answer - 1));
+  CO_TRY(stored, co_await load_session(&core_->parts.journal, key_, answer - 1));
   if (!stored.readable) co_return unreadable();
   journal::EntryQuery query{.key = key_, .after = answer - 1, .until = answer};
   CO_TRY(entries, co_await core_->parts.journal.read(query));
@@ -120,7 +120,7 @@ Task<Result<void>> Follower::catch_up() {
       folded_.emplace();
       folded_->key = key_;
     } else {
-      CO_TRY(stored, co_await load_session(core_->parts.journal, key_, begin));
+      CO_TRY(stored, co_await load_session(&core_->parts.journal, key_, begin));
       if (!stored.readable) co_return unreadable();
       folded_ = std::move(stored.state);
     }

@@ -32,7 +32,8 @@ void SessionActor::start_list(const Committed&, OpenToolList list) {
   if (core_.draining || stop_in_force() || !is_open(list.seq)) return;
   ++core_.effects_running;
   running_[list.seq] = std::make_shared<Running>();
-  async::spawn(core_.parts.executor, "tools of " + list.server, run_list(std::move(list)));
+  std::string name = "tools of " + list.server;
+  async::spawn(core_.parts.executor, std::move(name), run_list(std::move(list)));
 }
 
 void SessionActor::start_lost_lists(const Committed& receipt) {

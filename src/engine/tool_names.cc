@@ -1,5 +1,7 @@
 #include "engine/tool_names.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -23,7 +25,7 @@ std::string name_for(const std::string& server, const std::string& tool,
   std::string salt;
   std::string candidate = name;
   while (candidate.size() > kLongestName || taken.contains(candidate)) {
-    std::string digits = to_hex(as_view(sha256(server + '\n' + tool + salt)));
+    std::string digits = to_hex(as_view(sha256(fmt::format("{}\n{}{}", server, tool, salt))));
     candidate =
         name.substr(0, kLongestName - kHashDigits - 1) + '_' + digits.substr(0, kHashDigits);
     salt += '\n';  // for the case that a function has this very name

@@ -123,15 +123,15 @@ class Server final : public ServerStatus {
   template <class T>
   Result<T> run_now(Task<Result<T>> task) {
     std::optional<Result<T>> result;
-    async::spawn(loop_.get_executor(), "start", keep(std::move(task), result));
+    async::spawn(loop_.get_executor(), "start", keep(std::move(task), &result));
     loop_.restart();
     while (!result && loop_.run_one() != 0) continue;
     if (!result) return fail(ErrorCode::kInternal, "A step of the start failed; see the log.");
     return std::move(*result);
   }
   template <class T>
-  static Task<> keep(Task<T> task, std::optional<T>& result) {
-    result = co_await std::move(task);
+  static Task<> keep(Task<T> task, std::optional<T>* result) {
+    *result = co_await std::move(task);
   }
 
   /// Where this machine reaches the server.
@@ -216,7 +216,7 @@ Result<void> Server::open_store() {
 
 Result<void> Server::open_models() {
   client_ = http::make_client(loop_.get_executor(), {});
-  TRY(models, run_now(make_models(config_, environment_, *client_, env_)));
+  TRY(models, run_now(make_models(config_, environment_, client_.get(), &env_)));
   models_ = std::move(models);
   TRY(servers, make_mcp_servers(config_, environment_));
   tools::McpSettings mcp{.any_url = config_.mode == Mode::kDev,
@@ -259,8 +259,8 @@ void Server::make_doors() {
                                  .version = std::string(version().number)});
   stops_api_ = std::make_unique<facades::admin::StopsApi>(facades::admin::StopsApi::Parts{
       .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
-  budgets_api_ =
-      std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_, identity::caller_of);
+  budgets_api_ = std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_,
+                                                              identity::caller_of);
   guard_ = std::make_unique<Guard>(
       GuardSettings{
           .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_},

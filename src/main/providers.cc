@@ -111,7 +111,7 @@ std::string proposed_model(const Config& config, const std::vector<ModelConfig>&
 }  // namespace
 
 async::Task<Result<Models>> make_models(Config config, Environment environment,
-                                        http::Client& client, Env& env) {
+                                        http::Client* client, Env* env) {
   Found found{config.providers, config.models, {}};
   if (config.providers.empty()) {
     const auto detected = co_await models::detect_providers(
@@ -123,7 +123,7 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
   std::vector<models::PoolEntry> pools = std::move(config.pools);
   std::map<std::string, models::CallRules, std::less<>> rules;
   for (const ProviderConfig& provider : found.providers) {
-    CO_TRY(made, make_provider(provider, environment, client, env));
+    CO_TRY(made, make_provider(provider, environment, *client, *env));
     providers.push_back(std::move(made));
     pools.push_back(own_pool(provider.name, provider.calls));
     rules[provider.name] = provider.calls.rules;

@@ -33,7 +33,7 @@ struct Models {
 /// kInvalidArgument for a configuration that cannot work: a key that is not set, a kind that this
 /// build has not.
 async::Task<Result<Models>> make_models(Config config, Environment environment,
-                                        http::Client& client, Env& env);
+                                        http::Client* client, Env* env);
 
 /// The configured MCP servers with their credentials. kInvalidArgument: a variable is not set.
 Result<std::vector<tools::ConfiguredMcpServer>> make_mcp_servers(const Config& config,

@@ -94,9 +94,8 @@ std::expected<Progress, ModelFailure> AnthropicStream::on_event(std::string_view
     ended_ = true;
   } else if (type == "message") {
     step = on_whole(data, object, sink);
-  } else if (const json::value* error = find(object, "error"); error && !error->is_null()) {
-    return std::unexpected(with_usage(failures_.from_error(*parsed)));
-  } else if (type == "error") {
+  } else if (const json::value* error = find(object, "error");
+             type == "error" || (error && !error->is_null())) {
     return std::unexpected(with_usage(failures_.from_error(*parsed)));
   }
   if (!step) return std::unexpected(with_usage(std::move(step).error()));

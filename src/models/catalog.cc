@@ -124,9 +124,8 @@ Result<Resolved> Catalog::resolve(std::string_view model) const {
     resolved.pools.push_back(pool(providers_.front()->name()));
   }
   resolved.provider = provider(resolved.pools.front()->provider);
-  const bool free = std::ranges::all_of(resolved.pools, [&](const PoolEntry* entry) {
-    return provider(entry->provider)->is_free();
-  });
+  const bool free = std::ranges::all_of(
+      resolved.pools, [&](const PoolEntry* entry) { return provider(entry->provider)->is_free(); });
   if (!resolved.price && free) resolved.price = Price{};
   return resolved;
 }

@@ -52,11 +52,11 @@ struct CallRules {
 };
 
 struct ModelEntry {
-  std::string name;                 ///< what clients ask for
-  std::string provider;             ///< name of a provider: the short form of its pool
-  std::string upstream;             ///< what the provider is asked for
-  std::int64_t context_window = 0;  ///< tokens, 0: unknown
-  std::optional<Price> price;       ///< none: what it costs is not known
+  std::string name;                    ///< what clients ask for
+  std::string provider;                ///< name of a provider: the short form of its pool
+  std::string upstream;                ///< what the provider is asked for
+  std::int64_t context_window = 0;     ///< tokens, 0: unknown
+  std::optional<Price> price;          ///< none: what it costs is not known
   std::int64_t max_output_tokens = 0;  ///< of one answer, 0: the provider's limit
   /// For models too small to decide on tools themselves: a message that names a tool makes the
   /// model call it, and without such a message it calls none.

@@ -145,7 +145,7 @@ async::Task<Probe> probe(http::Client* client, std::string base_url) {
 
 }  // namespace
 
-async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Client& client,
+async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Client* client,
                                        DetectOptions options) {
   Detected detected;
   look_for_openai(environment, options, detected);
@@ -161,7 +161,7 @@ async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Clie
   for (const Local& local : locals) {
     if (local.port == 0 || local.port == options.own_port) continue;
     std::string base_url = fmt::format("http://127.0.0.1:{}/v1", local.port);
-    auto answered = co_await async::within(kProbeMs, probe(&client, base_url));
+    auto answered = co_await async::within(kProbeMs, probe(client, base_url));
     Probe seen = answered ? std::move(*answered) : Probe{};
     if (seen.probed == Probed::kNothing) continue;
     if (seen.probed == Probed::kLoading || seen.models.empty()) {

@@ -46,7 +46,7 @@ struct Detected {
   std::vector<std::string> notes;  ///< what was seen and is not used, and why
 };
 
-async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Client& client,
+async::Task<Detected> detect_providers(EnvironmentLookup environment, http::Client* client,
                                        DetectOptions options);
 
 }  // namespace perdure::models

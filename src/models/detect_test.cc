@@ -38,7 +38,7 @@ class Detect : public ::testing::Test {
       if (found == environment.end()) return std::nullopt;
       return found->second;
     };
-    auto detected = boost::asio::co_spawn(context, detect_providers(lookup, *client, options),
+    auto detected = boost::asio::co_spawn(context, detect_providers(lookup, client.get(), options),
                                           boost::asio::use_future);
     auto ready = [&] {
       return detected.wait_for(std::chrono::seconds(0)) == std::future_status::ready;

@@ -46,6 +46,10 @@ struct OutputItem {
   std::string raw;        ///< the provider's own item as received, or empty
   /// The kind of provider that `raw`, or reasoning's text, may go back to: "openai-responses" …
   std::string raw_provider;
+  /// Which model of which configured provider wrote it, "<provider>/<upstream name>"; empty: not
+  /// known. What others can make nothing of (thinking that only its writer can verify) goes back
+  /// to this one only.
+  std::string raw_model;
 };
 
 /// One part of a user's message: text, or an image.

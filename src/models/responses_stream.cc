@@ -96,9 +96,8 @@ std::expected<Progress, ModelFailure> ResponsesStream::on_event(std::string_view
     step = on_end(raw_member(data, "response").value_or(""), response, sink);
   } else if (type == "response.failed") {
     return std::unexpected(on_failed(response));
-  } else if (type == "error") {
-    return std::unexpected(with_usage(failures_.from_error(*parsed)));
-  } else if (const json::value* error = find(object, "error"); error && !error->is_null()) {
+  } else if (const json::value* error = find(object, "error");
+             type == "error" || (error && !error->is_null())) {
     return std::unexpected(with_usage(failures_.from_error(*parsed)));
   }
   if (step && items_.size() > kMaxOutputItems)

@@ -310,6 +310,7 @@ Task<Result<std::vector<EffectRow>>> MemoryJournal::effects(SessionKey key) {
   MemorySession* session = disk_->living(key);
   if (!session) co_return no_such_session(key);
   std::vector<EffectRow> effects;
+  effects.reserve(session->effects.size());
   for (const auto& [id, effect] : session->effects) effects.push_back(effect);
   std::ranges::sort(effects, {}, [](const EffectRow& effect) {
     return std::tie(effect.intent_seq, effect.call_id);

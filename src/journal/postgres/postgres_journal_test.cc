@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "journal/limits.h"
+#include "journal/postgres/migrations.h"
 #include "journal/testing/cutting_proxy.h"
 #include "journal/testing/store_fixture.h"
 

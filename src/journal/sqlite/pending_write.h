@@ -49,7 +49,7 @@ class PendingWrite final : public Write {
 };
 
 template <class Work>
-auto submit(Writer& writer, ProjectId project, WriteOptions options, Work work)
+auto submit(Writer* writer, ProjectId project, WriteOptions options, Work work)
     -> Task<typename PendingWrite<Work>::Answer> {
   using Answer = typename PendingWrite<Work>::Answer;
   auto start = [&](async::Executor executor, PendingWrite<Work>::Handler resume) {
@@ -58,7 +58,7 @@ auto submit(Writer& writer, ProjectId project, WriteOptions options, Work work)
     write->large = options.large;
     write->alone = options.alone;
     write->may_use_reserve = options.may_use_reserve;
-    if (writer.submit(write)) return;
+    if (writer->submit(write)) return;
     write->refuse(queue_full(project).error());
     async::post(executor, [refused = std::move(write)] { refused->resume(); });
   };

@@ -74,7 +74,7 @@ Task<Result<Committed>> SqliteJournal::append(Append append) {
   sqlite::AppendWork work(std::move(append), parts_->identity);
   sqlite::WriteOptions options{.large = work.has_large_bodies(),
                                .may_use_reserve = may_use_reserve};
-  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
+  CO_TRY(written, co_await sqlite::submit(&parts_->writer, project, options, std::move(work)));
   co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
@@ -86,7 +86,7 @@ Task<Result<Committed>> SqliteJournal::delete_session(SessionKey key, std::uint6
   };
   // Alone: an append beside it may name a blob that seems unreferenced here.
   sqlite::WriteOptions options{.alone = true, .may_use_reserve = true};
-  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
+  CO_TRY(written, co_await sqlite::submit(&parts_->writer, project, options, std::move(work)));
   co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
@@ -95,7 +95,8 @@ Task<Result<std::vector<int>>> SqliteJournal::begin_recovery(std::vector<Session
                                        StoreStats&) -> Result<std::vector<int>> {
     return sqlite::begin_recovery(connection, keys);
   };
-  co_return co_await sqlite::submit(parts_->writer, {}, {.may_use_reserve = true}, std::move(work));
+  co_return co_await sqlite::submit(&parts_->writer, {}, {.may_use_reserve = true},
+                                    std::move(work));
 }
 
 Task<Result<Committed>> SqliteJournal::end_recovery(std::vector<SessionKey> keys) {
@@ -105,7 +106,7 @@ Task<Result<Committed>> SqliteJournal::end_recovery(std::vector<SessionKey> keys
     return Written{.epoch = epoch, .time = now};
   };
   CO_TRY(written,
-         co_await sqlite::submit(parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
+         co_await sqlite::submit(&parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
@@ -116,7 +117,7 @@ Task<Result<Committed>> SqliteJournal::delete_outbox(std::uint64_t id) {
     return Written{.epoch = epoch, .time = now};
   };
   CO_TRY(written,
-         co_await sqlite::submit(parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
+         co_await sqlite::submit(&parts_->writer, {}, {.may_use_reserve = true}, std::move(work)));
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
@@ -124,7 +125,7 @@ Task<Result<std::size_t>> SqliteJournal::collect_garbage(UnixMillis now) {
   auto work = [this, now](Connection& connection, UnixMillis, StoreStats&) -> Result<std::size_t> {
     return sqlite::collect_garbage(connection, now, parts_->garbage_cursor);
   };
-  co_return co_await sqlite::submit(parts_->writer, {}, {.alone = true}, std::move(work));
+  co_return co_await sqlite::submit(&parts_->writer, {}, {.alone = true}, std::move(work));
 }
 
 Task<Result<std::uint64_t>> SqliteJournal::put_row(Row row, std::uint64_t expected_version) {
@@ -134,7 +135,7 @@ Task<Result<std::uint64_t>> SqliteJournal::put_row(Row row, std::uint64_t expect
                                                        StoreStats&) {
     return sqlite::put_row(connection, row, expected_version, now);
   };
-  co_return co_await sqlite::submit(parts_->writer, project, {}, std::move(work));
+  co_return co_await sqlite::submit(&parts_->writer, project, {}, std::move(work));
 }
 
 Task<Result<Committed>> SqliteJournal::write_rows(RowChanges changes) {
@@ -146,7 +147,7 @@ Task<Result<Committed>> SqliteJournal::write_rows(RowChanges changes) {
     TRY_VOID(sqlite::write_rows(connection, changes, now));
     return Written{.epoch = epoch, .time = now};
   };
-  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, options, std::move(work)));
+  CO_TRY(written, co_await sqlite::submit(&parts_->writer, project, options, std::move(work)));
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
@@ -159,7 +160,7 @@ Task<Result<Committed>> SqliteJournal::delete_row(ProjectId project, std::string
     if (deleted == 0) return no_such_row(kind, id);
     return Written{.epoch = epoch, .time = now};
   };
-  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, {.may_use_reserve = true},
+  CO_TRY(written, co_await sqlite::submit(&parts_->writer, project, {.may_use_reserve = true},
                                           std::move(work)));
   co_return receipt(0, 0, written.epoch, written.time);
 }
@@ -170,7 +171,7 @@ Task<Result<Budget>> SqliteJournal::put_budget(Budget budget) {
   auto work = [budget = std::move(budget)](Connection& connection, UnixMillis now, StoreStats&) {
     return sqlite::put_budget(connection, budget, now);
   };
-  co_return co_await sqlite::submit(parts_->writer, project, {}, std::move(work));
+  co_return co_await sqlite::submit(&parts_->writer, project, {}, std::move(work));
 }
 
 Task<Result<Committed>> SqliteJournal::delete_budget(ProjectId project, BudgetScope scope,
@@ -183,7 +184,7 @@ Task<Result<Committed>> SqliteJournal::delete_budget(ProjectId project, BudgetSc
     if (deleted == 0) return no_such_budget(scope, id);
     return Written{.epoch = epoch, .time = now};
   };
-  CO_TRY(written, co_await sqlite::submit(parts_->writer, project, {.may_use_reserve = true},
+  CO_TRY(written, co_await sqlite::submit(&parts_->writer, project, {.may_use_reserve = true},
                                           std::move(work)));
   co_return receipt(0, 0, written.epoch, written.time);
 }
