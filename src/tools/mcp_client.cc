@@ -82,6 +82,7 @@ Task<ToolResult> McpClient::call_tool(std::string tool, ToolCall call, async::Ca
                     .name = std::move(tool),
                     .most_ms = kCallMs};
   auto reply = co_await ask(std::move(question), cancel);
+  const bool tools_changed = reply && reply->list_changed;
   std::optional<Error> error;
   if (!reply)
     error = std::move(reply).error();
@@ -95,7 +96,7 @@ Task<ToolResult> McpClient::call_tool(std::string tool, ToolCall call, async::Ca
     result = mcp::read_call_result(reply->answer->result);
   }
   result.output = scrubbed(std::move(result.output));
-  result.tools_changed = reply && reply->list_changed;
+  result.tools_changed = tools_changed;
   co_return result;
 }
 

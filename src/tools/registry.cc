@@ -30,6 +30,7 @@ Tool* Registry::find(std::string_view name) const {
 
 std::vector<Tool*> Registry::all() const {
   std::vector<Tool*> tools;
+  tools.reserve(tools_.size());
   for (const auto& [name, tool] : tools_) tools.push_back(tool.get());
   return tools;
 }

@@ -120,6 +120,7 @@ std::vector<UsageRow> MemorySpend::usage(const UsageQuery& query) const {
       const std::string& day = dimensions[index_of(UsageBy::kDay)];
       if (day < query.from || (!query.to.empty() && day > query.to)) continue;
       std::vector<std::string> values;
+      values.reserve(query.by.size());
       for (UsageBy dimension : query.by) values.push_back(dimensions[index_of(dimension)]);
       groups[std::move(values)] += counts;
     }

@@ -14,7 +14,6 @@
 namespace perdure::journal {
 
 using postgres::Length;
-using postgres::Written;
 
 struct PostgresJournal::Parts {
   explicit Parts(postgres::Target of) : target(std::move(of)) {}

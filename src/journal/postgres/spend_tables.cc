@@ -232,6 +232,7 @@ std::vector<StatementPart> Charges::changes(Statement* q, UnixMillis time) const
       for (std::size_t i = 0; i < kCounts.size(); ++i) counts[i].push_back(sum.*kCounts[i].member);
     }
     std::vector<std::string> arrays;
+    arrays.reserve(payers.size() + counts.size());
     for (const auto& texts : payers) arrays.push_back(q->texts(texts));
     for (const auto& numbers : counts) arrays.push_back(q->numbers(numbers));
     parts.push_back(

@@ -123,8 +123,8 @@ std::int64_t Rows::integer(int row, int column) const {
   std::string_view bytes = raw(row, column);
   if (bytes.empty() || bytes.size() > 8) throw std::logic_error("a column that is no integer");
   // Sign-extended from its first byte: columns are smallint, integer or bigint.
-  std::uint64_t value = static_cast<std::uint64_t>(static_cast<signed char>(bytes.front()));
-  for (char byte : bytes.substr(1)) value = value << 8 | static_cast<unsigned char>(byte);
+  std::uint64_t value = (static_cast<unsigned char>(bytes.front()) & 0x80) != 0 ? ~0ULL : 0;
+  for (char byte : bytes) value = value << 8 | static_cast<unsigned char>(byte);
   return static_cast<std::int64_t>(value);
 }
 

@@ -104,29 +104,12 @@ std::vector<Budget> covering(Connection& connection, const ProjectId& project,
   return found;
 }
 
-constexpr std::string_view column_of(UsageBy dimension) {
-  switch (dimension) {
-    case UsageBy::kDay:
-      return "day";
-    case UsageBy::kWorkstream:
-      return "workstream";
-    case UsageBy::kAgent:
-      return "agent";
-    case UsageBy::kSession:
-      return "session";
-    case UsageBy::kModel:
-      return "model";
-    case UsageBy::kProvider:
-      return "provider";
-  }
-  return "day";
-}
-
 }  // namespace
 
 Result<std::vector<Budget>> charged_budgets(Connection& connection, const Append& append,
                                             UnixMillis time) {
   std::vector<const Payer*> payers;
+  payers.reserve(append.settle.size() + append.reserve.size());
   for (const Settlement& settlement : append.settle) payers.push_back(&settlement.payer);
   for (const Reservation& reservation : append.reserve) payers.push_back(&reservation.payer);
   if (payers.empty()) return std::vector<Budget>();
@@ -215,8 +198,9 @@ std::vector<Budget> budgets(Connection& connection, const ProjectId& project) {
 }
 
 std::vector<UsageRow> usage(Connection& connection, const UsageQuery& query) {
-  std::vector<std::string_view> columns;
-  for (UsageBy dimension : query.by) columns.push_back(column_of(dimension));
+  std::vector<std::string_view> columns;  // a dimension's word is its column's name
+  columns.reserve(query.by.size());
+  for (UsageBy dimension : query.by) columns.push_back(to_string(dimension));
   const std::string names = fmt::format("{}", fmt::join(columns, ", "));
   // The cursor is one JSON value, because a statement has a fixed number of places for values.
   std::string sql = fmt::format(
@@ -227,6 +211,7 @@ std::vector<UsageRow> usage(Connection& connection, const UsageQuery& query) {
   if (!query.after.empty() && !columns.empty()) {
     cursor = "[";
     std::vector<std::string> parts;
+    parts.reserve(columns.size());
     for (std::size_t i = 0; i < columns.size(); ++i)
       parts.push_back(fmt::format("?4 ->> '$[{}]'", i));
     sql += fmt::format(" AND ({}) > ({})", names, fmt::join(parts, ", "));
