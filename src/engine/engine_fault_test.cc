@@ -10,8 +10,6 @@
 namespace perdure::engine {
 namespace {
 
-using testing::Contains;
-using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -555,11 +553,11 @@ TEST_P(EngineFaultTest, ASessionThatCrashedRecoveryThreeTimesIsPutAside) {
     world.start(/*recover=*/false);
     // What a start that crashes leaves: with more than one suspect, only the one at hand is
     // counted.
-    world.run(world.journal->begin_recovery({poison}));
+    ASSERT_TRUE(world.run(world.journal->begin_recovery({poison})));
     world.stop();
   }
   world.start(/*recover=*/false);
-  world.run(world.journal->begin_recovery({neighbour}));
+  ASSERT_TRUE(world.run(world.journal->begin_recovery({neighbour})));
   world.stop();
   world.start();
   EXPECT_EQ(world.view(poison)->status, SessionStatus::kFailed);

@@ -8,10 +8,7 @@
 namespace perdure::engine {
 namespace {
 
-using testing::Contains;
-using testing::Each;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 class EngineRaceTest : public EngineTest {
  protected:

@@ -153,7 +153,7 @@ class World {
     std::optional<T> value;
     std::exception_ptr error;
     bool ended = false;
-    boost::asio::co_spawn(io, keep(std::move(task), value), [&](std::exception_ptr e) {
+    boost::asio::co_spawn(io, keep(std::move(task), &value), [&](std::exception_ptr e) {
       error = e;
       ended = true;
     });
@@ -227,8 +227,8 @@ class World {
  private:
   void open();
   template <class T>
-  static async::Task<> keep(async::Task<T> task, std::optional<T>& value) {
-    value.emplace(co_await std::move(task));
+  static async::Task<> keep(async::Task<T> task, std::optional<T>* value) {
+    value->emplace(co_await std::move(task));
   }
   template <class T>
   static async::Task<> keep_in(async::Task<T> task, std::shared_ptr<Pending<T>> pending) {

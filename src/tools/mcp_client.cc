@@ -85,7 +85,7 @@ Task<ToolResult> McpClient::call_tool(std::string tool, ToolCall call, async::Ca
   const bool tools_changed = reply && reply->list_changed;
   std::optional<Error> error;
   if (!reply)
-    error = std::move(reply).error();
+    error = reply.error();
   else if (!reply->answer || reply->answer->error || !succeeded(reply->status))
     error = refusal(*reply);
   ToolResult result;
