@@ -10,6 +10,12 @@ namespace perdure::app {
 namespace {
 
 class ConfigTest : public testing::Test {
+ public:
+  ~ConfigTest() override {
+    std::filesystem::current_path(before_);
+    std::filesystem::remove_all(directory_);
+  }
+
  protected:
   ConfigTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "perdure-XXXXXX").string();
@@ -17,10 +23,6 @@ class ConfigTest : public testing::Test {
     // ./perdure.toml is part of the contract: each test has a working directory of its own.
     before_ = std::filesystem::current_path();
     std::filesystem::current_path(directory_);
-  }
-  ~ConfigTest() override {
-    std::filesystem::current_path(before_);
-    std::filesystem::remove_all(directory_);
   }
 
   void write(std::string_view text, const std::string& name = "perdure.toml") {

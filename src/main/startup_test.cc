@@ -15,17 +15,19 @@ namespace perdure::app {
 namespace {
 
 class StartupTest : public testing::Test {
- protected:
-  StartupTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "perdure-XXXXXX").string();
-    directory_ = mkdtemp(pattern.data());
-  }
+ public:
   ~StartupTest() override { std::filesystem::remove_all(directory_); }
 
   static unsigned mode_of(const std::string& path) {
     struct stat status{};
     EXPECT_EQ(::stat(path.c_str(), &status), 0) << path;
     return status.st_mode & 0777;
+  }
+
+ protected:
+  StartupTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "perdure-XXXXXX").string();
+    directory_ = mkdtemp(pattern.data());
   }
 
   std::string directory_;

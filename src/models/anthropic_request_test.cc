@@ -14,7 +14,6 @@ namespace {
 using testing::call;
 using ::testing::HasSubstr;
 using testing::message;
-using ::testing::Not;
 using testing::user;
 
 std::string body(const ModelRequest& request) {

@@ -14,7 +14,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 /// A provider that is never asked, or answers never.
 class NamedProvider final : public Provider {

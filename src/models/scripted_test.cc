@@ -18,7 +18,6 @@ using testing::call;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::message;
-using ::testing::Not;
 using testing::RecordingSink;
 using testing::user;
 

@@ -32,8 +32,7 @@ TEST(McpMessage, RefusesWhatTwoReadersCouldTakeDifferently) {
        {"", "nothing", "[]", R"({"id":7,"result":{}})",
         R"({"jsonrpc":"2.0","id":7,"result":{"a":1,"a":2}})",
         R"({"jsonrpc":"2.0","id":7,"result":"text"})", R"({"jsonrpc":"2.0","id":7})",
-        "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
-        "{\"a\":\"\xff\"}}"})
+        "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"a\":\"\xff\"}}"})
     EXPECT_FALSE(read_message(bad, 7, &changed)) << bad;
 }
 

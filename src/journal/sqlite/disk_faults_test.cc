@@ -110,7 +110,7 @@ TEST_F(DiskFaultsDeathTest, AFailedFlushEndsTheProcess) {
       {
         open();
         faults_.fail_sync = true;
-        append();
+        static_cast<void>(append());
       },
       ::testing::ExitedWithCode(70), "did not reach the disk.*perdure.db");
 }
@@ -121,7 +121,7 @@ TEST_F(DiskFaultsDeathTest, AFailedWriteEndsTheProcess) {
       {
         open();
         faults_.fail_write = true;
-        append();
+        static_cast<void>(append());
       },
       ::testing::ExitedWithCode(70), "did not reach the disk.*perdure.db");
 }
