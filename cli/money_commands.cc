@@ -22,6 +22,11 @@ std::string money_of(const json::object& object, std::string_view name) {
   return "$" + text_of(object, fmt::format("{}_dollars", name));
 }
 
+bool is_given(const json::object& object, std::string_view name) {
+  const json::value* value = find(object, name);
+  return value && !value->is_null();
+}
+
 std::string number_of(const json::object& object, std::string_view key) {
   return std::to_string(get_int(object, key));
 }
@@ -52,8 +57,10 @@ Outcome<json::array> all_rows(const ApiClient& client, const std::string& path,
     const json::array& data = get_array(page->get_object(), "data");
     for (const json::value& element : data) all.push_back(element);
     if (data.empty() || !get_bool(page->get_object(), "has_more")) return all;
+    const std::optional<std::string> before = after;
     after = id_key.empty() ? text_of(page->get_object(), "next")
                            : text_of(data.back().get_object(), id_key);
+    if (after == before) return std::unexpected(Failure{kFailed, "The list does not go on."});
   }
 }
 
@@ -93,7 +100,7 @@ int show_usage(const CommonFlags& flags, const app::Environment& environment,
     const json::object& counts = value.get_object();
     TableRow row;
     for (const std::string& name : names)
-      row.push_back(find(counts, name) ? text_of(counts, name) : "-");
+      row.push_back(is_given(counts, name) ? text_of(counts, name) : "-");
     add_counts(row, counts);
     table_rows.push_back(std::move(row));
   }
@@ -118,7 +125,7 @@ int show_session_usage(const CommonFlags& flags, const app::Environment& environ
   }
   fmt::print("spent {}, reserved {}, limit {}\n", money_of(view, "spent"),
              money_of(view, "reserved"),
-             find(view, "limit_dollars") ? money_of(view, "limit") : "none");
+             is_given(view, "limit_dollars") ? money_of(view, "limit") : "none");
   TableRow heading = {"TURN", "CREATED (UTC)"};
   heading.insert(heading.end(), kCountHeadings.begin(), kCountHeadings.end());
   std::vector<TableRow> rows;

@@ -20,10 +20,16 @@ std::string dollars(Money money) {
   return "$" + format_decimal(money, 9, 2);
 }
 
+/// Not every store keeps a NUL in a text.
+std::string printable(std::string text) {
+  std::ranges::replace(text, '\0', ' ');
+  return text;
+}
+
 Payer payer_of(const SessionState& state, std::string provider) {
   return {.workstream = state.workstream.value_or(""),
           .agent = state.agent->id,
-          .model = state.agent->model,
+          .model = printable(state.agent->model),
           .provider = std::move(provider)};
 }
 
@@ -122,6 +128,7 @@ std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& 
   }
   body.price = *model.price;
   body.reserved = upper_cost(*body.price, body.estimate);
+  if (body.reserved == 0) return std::nullopt;  // what costs nothing fits into every limit
   if (state.spend_limit && journal::add_money(state.spent, body.reserved) > *state.spend_limit)
     return not_enough("session_budget_exceeded", kSession, *state.spend_limit, state.spent, 0,
                       body.reserved);
@@ -213,12 +220,12 @@ Bill bill_of(const SessionState& state, const ModelCallAbandonedBody& body) {
   if (body.unsent) return {.priced = call.price.has_value(), .unsent = true};
   if (body.usage_known) return priced(call, bill);
   // Providers charge nothing for a request that they refuse.
-  const bool refused = !body.lost && !body.shown && body.error.code != "request_timeout";
-  if (refused) return priced(call, bill);
+  const bool broken_off = body.lost || body.shown || body.begun ||
+                          body.error.code == "request_timeout" || body.error.code == "cancelled";
+  if (!broken_off) return priced(call, bill);
   bill.estimated = true;
   bill.usage.input_tokens = call.estimate.input_tokens;
-  const bool nobody_knows = body.lost && body.shown && body.text.empty();
-  if (nobody_knows) {
+  if (body.died) {
     bill.usage.output_tokens = call.estimate.output_tokens;
     bill.priced = call.price.has_value();
     bill.cost = call.reserved;

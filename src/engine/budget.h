@@ -6,9 +6,8 @@
 // intent is only added where the session's limit and every budget that covers it have enough left;
 // the hold is taken in the same step, so of two sessions that want the last money one gets it. The
 // store applies reservations and settlements in the appends that hold the entries (journal/spend.h)
-// and refuses an append that would overrun: on one node it never has to, because this ledger is
-// asked first; between the nodes of a cluster that guard is what decides, and the ledger's numbers
-// are then a guess that must be read anew when it says no.
+// and refuses an append that would overrun. Because this ledger is asked first, that happens only
+// to an append that a lowered or new limit has overtaken; it is decided again, by the new limit.
 //
 // A session's own limit needs no ledger: what it has spent is in its fold.
 //

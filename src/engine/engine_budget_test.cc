@@ -5,6 +5,7 @@
 #include "engine/engine_test_support.h"
 #include "engine/limits.h"
 #include "journal/entry.h"
+#include "models/router.h"
 
 namespace perdure::engine {
 namespace {
@@ -240,8 +241,7 @@ TEST_P(EngineBudgetTest, ARefusedAppendGivesBackWhatItHeld) {
   EXPECT_EQ(idle_turn(create(command())).status, TurnStatus::kCompleted);
 }
 
-// ---- charged once
-// ---------------------------------------------------------------------------------
+// ---- charged once ------------------------------------------------------------------------------
 
 TEST_P(EngineBudgetTest, AFailedAttemptIsChargedWhatItUsed) {
   put(BudgetScope::kProject, "default", 1'000'000'000);
@@ -262,6 +262,48 @@ TEST_P(EngineBudgetTest, AFailedAttemptIsChargedWhatItUsed) {
   expect_spent(key, 20'000 + 0 + kAnswerCost, 3);
   EXPECT_EQ(total().abandoned, 2);
   EXPECT_EQ(total().estimated, 0) << "what a provider refuses it does not charge";
+}
+
+TEST_P(EngineBudgetTest, AnAnswerThatBreaksOffBeforeItsTextIsEstimated) {
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  models::ModelFailure cut{.code = "server_error", .message = "cut", .begun = true};
+  world.outside.answers.push_back({.failure = cut});  // it was thinking
+  SessionKey key = create(command());
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kFailed);
+  EXPECT_EQ(total().estimated, 1);
+  EXPECT_GT(total().input, 0);
+  EXPECT_GT(total().cost, 0);
+  expect_spent(key, total().cost, 1);
+}
+
+TEST_P(EngineBudgetTest, ACallThatNeverLeftTheQueueCostsNothing) {
+  world.stop();
+  world.pools = {{.name = "narrow", .provider = "fake", .max_in_flight = 1}};
+  models::ModelEntry model = priced_model();
+  model.name = "narrow-model";
+  model.provider.clear();
+  model.pools = {"narrow"};
+  world.models = {model};
+  world.start(/*recover=*/false);
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  world.outside.answers.push_back({.chunks = {"half"}, .hang = true});
+  SessionKey runs = create(command("one", "narrow-model"));
+  world.until([&] { return world.outside.requests.size() == 1; });
+  SessionKey cancelled = create(command("two", "narrow-model"));
+  SessionKey drained = create(command("three", "narrow-model"));
+  world.until([&] {
+    return std::ranges::any_of(world.engine->pools(),
+                               [](const models::PoolStatus& pool) { return pool.waiting == 2; });
+  });
+  ASSERT_TRUE(world.run(world.engine->submit(cancelled, cancel(), std::nullopt)));
+  EXPECT_EQ(total().calls, 0);
+  world.stop();  // drains
+  world.start(/*recover=*/false);
+  EXPECT_THAT(world.run(world.journal->reservations(drained)).value(), IsEmpty());
+  EXPECT_THAT(world.run(world.journal->reservations(runs)).value(), testing::SizeIs(1))
+      << "of the one that ran nobody knows";
+  world.run(World::ended(world.engine->recover()));
+  EXPECT_EQ(idle_turn(drained).status, TurnStatus::kCompleted);
 }
 
 TEST_P(EngineBudgetTest, WhatNobodyToldIsEstimatedAndSaysSo) {

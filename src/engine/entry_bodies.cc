@@ -390,6 +390,8 @@ std::string encode(const ModelCallAbandonedBody& body) {
     members["position"] = body.position;
   }
   if (body.unsent) members["unsent"] = true;
+  if (body.begun) members["begun"] = true;
+  if (body.died) members["died"] = true;
   if (body.rerouted) members["rerouted"] = true;
   if (body.retry_at != 0) members["retry_at"] = body.retry_at;
   if (body.usage_known) members["usage"] = to_json(body.usage);
@@ -523,6 +525,8 @@ void read(const json::object& o, ModelCallAbandonedBody& body) {
   body.text = text_of(o, "text");
   body.position = static_cast<std::uint32_t>(get_int(o, "position"));
   body.unsent = get_bool(o, "unsent");
+  body.begun = get_bool(o, "begun");
+  body.died = get_bool(o, "died");
   body.rerouted = get_bool(o, "rerouted");
   body.retry_at = get_int(o, "retry_at");
   body.usage_known = find(o, "usage") != nullptr;

@@ -106,11 +106,13 @@ struct ModelCallAbandonedBody {
   std::uint64_t turn = 0;
   std::uint64_t call = 0;
   FailureInfo error;
-  bool lost = false;   ///< the process ended while it ran: not an attempt that failed
+  bool lost = false;   ///< something else ended it: not an attempt that failed
   bool shown = false;  ///< deltas of a message may have been seen
   std::string text;    ///< of that message, where known
   std::uint32_t position = 0;
   bool unsent = false;      ///< nothing was asked of a provider: no attempt either
+  bool begun = false;       ///< the provider had begun to answer
+  bool died = false;        ///< with the process that ran it: nobody knows how far it got
   bool rerouted = false;    ///< asked anew at once, of another pool where there is one
   UnixMillis retry_at = 0;  ///< 0: not tried again later
   models::TokenUsage usage;

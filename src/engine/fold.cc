@@ -382,7 +382,8 @@ Result<void> Step::on(const ModelCallAbandonedBody& body) {
   turn.model_call.reset();
   if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
   turn.usage += body.usage;
-  turn.usage_known = turn.usage_known && (body.usage_known || body.lost || !body.shown);
+  turn.usage_known =
+      turn.usage_known && (body.usage_known || body.lost || (!body.shown && !body.begun));
   if (body.shown)
     emit_item(EventType::kItemDone, view_of_abandoned(state_.key.session, state_.turn_id(), body),
               turn.next_output_index + body.position);

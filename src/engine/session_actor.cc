@@ -123,9 +123,9 @@ Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
   }
   if (std::holds_alternative<InputCancel>(input)) {
     if (!state.turn) co_return false;
-    std::optional<ShownText> text;
-    if (state.turn->model_call) text = shown(state.turn->model_call->seq);
-    CO_TRY_VOID(add_cancel(*batch, text));
+    CallProgress progress;
+    if (state.turn->model_call) progress = progress_of(state.turn->model_call->seq);
+    CO_TRY_VOID(add_cancel(*batch, progress));
     co_return true;
   }
   auto& result = std::get<InputToolResult>(input);
@@ -269,6 +269,7 @@ Result<void> SessionActor::add_lost(Batch& batch, std::vector<OpenEffect>& repea
     ModelCallAbandonedBody body{.turn = state_.turn->seq, .call = call->seq};
     body.error = {"connection_failed", "The server stopped while the model call ran."};
     body.lost = true;
+    body.died = true;
     body.shown = true;  // it may have been; who saw its message begin must see it end
     TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
     batch.close_effects.push_back(std::to_string(call->seq));
@@ -306,11 +307,8 @@ TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
   parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;
   parts.stop = stop_in_force();
-  if (parts.stop && state_.turn && state_.turn->model_call) {
-    parts.shown = shown(state_.turn->model_call->seq);
-    // Of a call that another process ran nobody knows: who saw its message begin must see it end.
-    if (!running_.contains(state_.turn->model_call->seq)) parts.shown = ShownText{};
-  }
+  if (parts.stop && state_.turn && state_.turn->model_call)
+    parts.progress = progress_of(state_.turn->model_call->seq);
   return parts;
 }
 

@@ -134,6 +134,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
     async::CancelSource cancel;
     ModelCallStartedBody call;  ///< of a model call: its intent
     bool restarted = false;     ///< after a crash, together with others
+    bool sent = false;          ///< to the provider
     OfferedTools offered;       ///< to this model call: what the names it answers with mean
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
@@ -191,7 +192,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
                                    std::optional<Error> refused);
   /// Whether the entries know this effect as begun and not ended.
   bool is_open(std::uint64_t intent) const;
-  std::optional<ShownText> shown(std::uint64_t seq) const;
+  CallProgress progress_of(std::uint64_t seq) const;
 
   void publish(const std::shared_ptr<const SessionEvent>& event);
   /// Cancels what runs here and, unless `all`, is no longer open.

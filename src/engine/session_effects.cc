@@ -208,7 +208,9 @@ Task<> SessionActor::run_model_call(std::uint64_t seq) {
     return result ? add_answer(batch, seq, *running, *result)
                   : add_failed_attempt(batch, seq, result.error());
   };
-  co_await store_end(seq, result.has_value(), add_end);
+  // That nothing was sent is known even where a drain leaves the rest to the next start.
+  bool known = result || result.error().unsent;
+  co_await store_end(seq, known, add_end);
 }
 
 models::CallTicket SessionActor::ticket(const Running& running) const {
@@ -241,7 +243,8 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
                                                    .message = ready.error().message,
                                                    .retryable = ready.error().retryable()});
   if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
-    co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
+    co_return std::unexpected(
+        models::ModelFailure{.code = "cancelled", .message = "cancelled", .unsent = true});
   running->offered = context_.offered(*state_.agent);
   models::ModelRequest request =
       context_.request(state_, running->offered, writer_of(running->call));
@@ -251,6 +254,7 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
   auto resolved = core_.parts.models.resolve(state_.agent->model);
   if (resolved) request.max_output_tokens = resolved->max_output_tokens;
   if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
+  running->sent = true;
   ModelResult result = co_await generate(pool, std::move(request), seq, running);
   if (running->bytes > kMaxAnswerBytes)
     co_return std::unexpected(models::ModelFailure{
@@ -326,18 +330,19 @@ Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
   body.error = {failure.code, failure.message};
   body.usage = failure.usage;
   body.usage_known = failure.usage_known;
-  if (auto text = shown(seq)) {
+  body.begun = failure.begun;
+  CallProgress progress = progress_of(seq);
+  if (progress.shown) {
     body.shown = true;
-    body.text = std::move(text->text);
-    body.position = text->position;
+    body.text = std::move(progress.text);
+    body.position = progress.position;
   }
   decide_what_follows(batch, core_.router, failure, !stop_in_force(), body);
   TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
   return {};
 }
 
-// ---- tools
-// ----------------------------------------------------------------------------------------
+// ---- tools -------------------------------------------------------------------------------------
 
 Task<> SessionActor::run_tool(OpenEffect effect) {
   RunningScope scope(shared_from_this(), effect.seq);
@@ -382,8 +387,7 @@ Task<tools::ToolResult> SessionActor::call_tool(OpenEffect effect, async::Cancel
   }
 }
 
-// ---- ends
-// -----------------------------------------------------------------------------------------
+// ---- ends --------------------------------------------------------------------------------------
 
 Task<> SessionActor::store_end(std::uint64_t intent, bool happened, AddEnd add_end) {
   std::optional<Error> refused;
@@ -435,12 +439,16 @@ bool SessionActor::is_open(std::uint64_t intent) const {
                              [&](const OpenToolList& list) { return list.seq == intent; });
 }
 
-std::optional<ShownText> SessionActor::shown(std::uint64_t seq) const {
+CallProgress SessionActor::progress_of(std::uint64_t seq) const {
   auto found = running_.find(seq);
-  if (found == running_.end() || !found->second->message_started) return std::nullopt;
-  ShownText shown{.position = found->second->position};
-  for (const std::string& chunk : found->second->chunks) shown.text += chunk;
-  return shown;
+  // Who saw its message begin must see it end.
+  if (found == running_.end()) return {.died = true, .shown = true};
+  const Running& running = *found->second;
+  CallProgress progress{.unsent = !running.sent, .shown = running.message_started};
+  if (!progress.shown) return progress;
+  progress.position = running.position;
+  for (const std::string& chunk : running.chunks) progress.text += chunk;
+  return progress;
 }
 
 }  // namespace perdure::engine

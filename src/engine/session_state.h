@@ -128,7 +128,7 @@ struct SessionState {
   }
 };
 
-inline constexpr std::uint32_t kSnapshotFormat = 1;
+inline constexpr std::uint32_t kSnapshotFormat = 2;
 std::string to_snapshot(const SessionState& state);
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);
 

@@ -11,8 +11,7 @@ namespace perdure::engine {
 namespace {
 
 /// Adds the ends of what runs in the turn; it was "cancelled", or "stopped".
-Result<void> close_what_runs(Batch& batch, const std::optional<ShownText>& shown,
-                             std::string_view how);
+Result<void> close_what_runs(Batch& batch, const CallProgress& progress, std::string_view how);
 
 class TurnLoop {
  public:
@@ -72,7 +71,7 @@ class TurnLoop {
   }
 
   Result<void> end_stopped() {
-    TRY_VOID(close_what_runs(batch_, parts_.shown, "stopped"));
+    TRY_VOID(close_what_runs(batch_, parts_.progress, "stopped"));
     TRY_VOID(place_queued());
     return end_turn(TurnStatus::kFailed, FailureInfo{"invalid_request", parts_.stop->sentence()},
                     parts_.stop->id);
@@ -281,9 +280,9 @@ Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts) {
   return {};
 }
 
-Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown) {
+Result<void> add_cancel(Batch& batch, const CallProgress& progress) {
   if (!batch.state().turn) return {};
-  TRY_VOID(close_what_runs(batch, shown, "cancelled"));
+  TRY_VOID(close_what_runs(batch, progress, "cancelled"));
   TurnEndedBody body{.turn = batch.state().turn->seq, .status = TurnStatus::kCancelled};
   if (batch.state().turn->usage_known) body.usage = batch.state().turn->usage;
   body.idle = batch.state().queued.empty();
@@ -293,19 +292,18 @@ Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown) {
 
 namespace {
 
-Result<void> close_what_runs(Batch& batch, const std::optional<ShownText>& shown,
-                             std::string_view how) {
+Result<void> close_what_runs(Batch& batch, const CallProgress& progress, std::string_view how) {
   std::uint64_t turn = batch.state().turn->seq;
   if (batch.state().turn->retry_at != 0) batch.clear_timers.push_back("retry");
   if (auto call = batch.state().turn->model_call) {
     ModelCallAbandonedBody body{.turn = turn, .call = call->seq};
     body.error = {"cancelled", fmt::format("The turn was {}.", how)};
     body.lost = true;  // not an attempt that failed
-    if (shown) {
-      body.shown = true;
-      body.text = shown->text;
-      body.position = shown->position;
-    }
+    body.unsent = progress.unsent;
+    body.died = progress.died;
+    body.shown = progress.shown;
+    body.text = progress.text;
+    body.position = progress.position;
     TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
     batch.close_effects.push_back(std::to_string(call->seq));
   }

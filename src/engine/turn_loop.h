@@ -30,9 +30,12 @@
 
 namespace perdure::engine {
 
-/// The text of the message that the running model call has streamed.
-struct ShownText {
-  std::string text;
+/// How far a running model call has got.
+struct CallProgress {
+  bool unsent = false;  ///< it waits to be sent
+  bool died = false;    ///< another process ran it: nobody knows
+  bool shown = false;   ///< the message that it streams has begun
+  std::string text;     ///< of that message
   std::uint32_t position = 0;
 };
 
@@ -47,7 +50,7 @@ struct TurnLoopParts {
   bool retry_due = false;  ///< the pause before the next attempt is over
   /// Set: an operator has stopped the session, and a turn ends instead of going on.
   const policy::Stop* stop = nullptr;
-  std::optional<ShownText> shown;  ///< with `stop`: of the running model call
+  CallProgress progress;  ///< with `stop`: of the running model call
 };
 
 Result<void> advance(Batch& batch, const TurnLoopParts& parts);
@@ -57,7 +60,7 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts);
 Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts);
 
 /// Ends the running turn, and what runs in it, as cancelled.
-Result<void> add_cancel(Batch& batch, const std::optional<ShownText>& shown);
+Result<void> add_cancel(Batch& batch, const CallProgress& progress);
 
 /// The key under which a target may recognise a repeated effect.
 std::string effect_key(const SessionKey& session, std::string_view call);

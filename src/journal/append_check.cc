@@ -57,7 +57,8 @@ Result<void> check(const Append& append) {
       return fail(ErrorCode::kInvalidArgument,
                   "A reservation is for a call whose intent is in the append.");
   for (const Settlement& settlement : append.settle)
-    if (settlement.reserved < 0 || settlement.used.cost < 0)
+    if (settlement.reserved < 0 || settlement.used.cost < 0 || settlement.used.input < 0 ||
+        settlement.used.output < 0)
       return fail(ErrorCode::kInvalidArgument, "A settlement has no negative amounts.");
   if (append.idempotency) return check_record(*append.idempotency, append.key.project);
   return {};

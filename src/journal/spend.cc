@@ -154,6 +154,16 @@ void Budget::roll(UnixMillis now) {
   spent = 0;
 }
 
+bool Budget::go_on_from(Budget kept, UnixMillis now) {
+  created = kept.created;
+  if (kept.window != window) return false;
+  kept.roll(now);
+  window_began = kept.window_began;
+  spent = kept.spent;
+  reserved = kept.reserved;
+  return true;
+}
+
 Money Budget::left() const {
   return std::max<Money>(add_money(add_money(limit, -spent), -reserved), 0);
 }

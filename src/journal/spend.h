@@ -105,6 +105,9 @@ struct Budget {
   Money left() const;
   /// What settling does.
   void settle(const Settlement& settlement);
+  /// Goes on counting where `kept`, the same budget until now, stands. False where its window is
+  /// another one, so that the sums must be made anew.
+  bool go_on_from(Budget kept, UnixMillis now);
   bool operator==(const Budget&) const = default;
 };
 

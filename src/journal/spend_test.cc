@@ -123,6 +123,28 @@ TEST_P(SpendTest, AReservationThatDoesNotFitIsRefusedWhole) {
   EXPECT_EQ(budget().left(), 0);
 }
 
+TEST_P(SpendTest, WhoIsFencedOutHearsThatWhateverTheBudgetsSay) {
+  put(BudgetScope::kProject, "p", 100);
+  ASSERT_TRUE(append(spending(one_, 0, {}, {reserve(1, 60)})));
+  EXPECT_EQ(code_of(append(spending(one_, 7, {}, {reserve(8, 90)}))), ErrorCode::kFenced);
+  EXPECT_EQ(code_of(append(spending(one_, 0, {}, {reserve(1, 90)}))), ErrorCode::kFenced);
+  EXPECT_EQ(code_of(append(spending(two_, 3, {}, {reserve(4, 90)}))), ErrorCode::kNotFound);
+}
+
+TEST_P(SpendTest, AnotherLimitCountsOn) {
+  put(BudgetScope::kProject, "p", 1000, BudgetWindow::kDay);
+  ASSERT_TRUE(append(spending(one_, 0, {}, {reserve(1, 60)})));
+  ASSERT_TRUE(append(spending(one_, 1, {settle(1, 60, 45)}, {reserve(2, 7)})));
+  Budget lowered = put(BudgetScope::kProject, "p", 500, BudgetWindow::kDay);
+  EXPECT_EQ(lowered.spent, 45);
+  EXPECT_EQ(lowered.reserved, 7);
+  EXPECT_EQ(lowered, budget());
+  env_.advance(kDay);
+  Budget next_day = put(BudgetScope::kProject, "p", 500, BudgetWindow::kDay);
+  EXPECT_EQ(next_day.spent, 0);
+  EXPECT_EQ(next_day.reserved, 7) << "the call still runs";
+}
+
 TEST_P(SpendTest, ABudgetCountsWhatWasBeforeIt) {
   ASSERT_TRUE(append(spending(one_, 0, {}, {reserve(1, 100, payer("w"))})));
   ASSERT_TRUE(append(spending(one_, 1, {settle(1, 100, 30, payer("w"))}, {reserve(2, 70)})));

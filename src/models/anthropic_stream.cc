@@ -18,9 +18,7 @@ namespace {
 /// The number, where one is told: absent and null leave what was told before.
 void read_count(const json::object& object, std::string_view key, std::int64_t& count) {
   const json::value* value = find(object, key);
-  // What no provider can mean must not overflow a sum.
-  if (value && value->is_int64())
-    count = std::clamp<std::int64_t>(value->get_int64(), 0, kMaxToldTokens);
+  if (value && value->is_int64()) count = told_tokens(value->get_int64());
 }
 
 /// A member of a block as it was put together, JSON text; empty: as it began.

@@ -180,10 +180,10 @@ void BedrockStream::on_metadata(const json::object& event) {
   const json::object& usage = value->get_object();
   output_.usage_known = true;
   TokenUsage& counted = output_.usage;
-  counted.cached_tokens = get_int(usage, "cacheReadInputTokens");
-  counted.cache_write_tokens = get_int(usage, "cacheWriteInputTokens");
-  counted.output_tokens = get_int(usage, "outputTokens");
-  counted.input_tokens = get_int(usage, "inputTokens");
+  counted.cached_tokens = told_tokens(get_int(usage, "cacheReadInputTokens"));
+  counted.cache_write_tokens = told_tokens(get_int(usage, "cacheWriteInputTokens"));
+  counted.output_tokens = told_tokens(get_int(usage, "outputTokens"));
+  counted.input_tokens = told_tokens(get_int(usage, "inputTokens"));
   std::int64_t cache = counted.cached_tokens + counted.cache_write_tokens;
   if (!counts_cache_twice_ || counted.input_tokens < cache) counted.input_tokens += cache;
 }

@@ -231,14 +231,14 @@ void ChatStream::on_usage(const json::object& usage) {
   if (usage.empty()) return;
   // Servers that report continuously send totals so far: the latest stands.
   output_.usage_known = true;
-  output_.usage.input_tokens = get_int(usage, "prompt_tokens");
-  output_.usage.output_tokens = get_int(usage, "completion_tokens");
+  output_.usage.input_tokens = told_tokens(get_int(usage, "prompt_tokens"));
+  output_.usage.output_tokens = told_tokens(get_int(usage, "completion_tokens"));
   const json::object& input = get_object(usage, "prompt_tokens_details");
   output_.usage.cached_tokens =
-      get_int(input, "cached_tokens", get_int(usage, "prompt_cache_hit_tokens"));
-  output_.usage.cache_write_tokens = get_int(input, "cache_write_tokens");
+      told_tokens(get_int(input, "cached_tokens", get_int(usage, "prompt_cache_hit_tokens")));
+  output_.usage.cache_write_tokens = told_tokens(get_int(input, "cache_write_tokens"));
   output_.usage.reasoning_tokens =
-      get_int(get_object(usage, "completion_tokens_details"), "reasoning_tokens");
+      told_tokens(get_int(get_object(usage, "completion_tokens_details"), "reasoning_tokens"));
 }
 
 std::expected<ModelOutput, ModelFailure> ChatStream::finish(ModelSink& sink) {

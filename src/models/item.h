@@ -6,11 +6,14 @@
 // the same kind of provider; another provider gets the item rebuilt from the other members.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "models/limits.h"
 
 namespace perdure::models {
 
@@ -33,6 +36,11 @@ struct TokenUsage {
   }
   bool operator==(const TokenUsage&) const = default;
 };
+
+/// A count of tokens as a provider told it, within what one can mean: sums must not overflow.
+constexpr std::int64_t told_tokens(std::int64_t count) {
+  return std::clamp<std::int64_t>(count, 0, kMaxToldTokens);
+}
 
 enum class OutputType { kMessage, kReasoning, kFunctionCall };
 

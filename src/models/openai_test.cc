@@ -128,6 +128,23 @@ TEST_F(OpenAi, UnderstandsAServerThatDoesNotStream) {
   EXPECT_EQ(answer->items.at(0).text, "Ho");
 }
 
+TEST_F(OpenAi, BelievesNoCountThatWouldOverflowASum) {
+  upstream.answer(http_answer(
+      200, "application/json",
+      R"({"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9000000000000000000,"completion_tokens":-5}})"));
+  Answer answer = ask(*chat());
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->usage.input_tokens, kMaxToldTokens);
+  EXPECT_EQ(answer->usage.output_tokens, 0);
+  upstream.answer(http_answer(
+      200, "application/json",
+      R"({"id":"r","object":"response","status":"completed","model":"m","output":[],"usage":{"input_tokens":-1,"output_tokens":9000000000000000000}})"));
+  answer = ask(*responses());
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->usage.input_tokens, 0);
+  EXPECT_EQ(answer->usage.output_tokens, kMaxToldTokens);
+}
+
 TEST_F(OpenAi, TellsAnHttpErrorWithTheTimeToWait) {
   upstream.answer(http_answer(429, "application/json",
                               R"({"error":{"code":"rate_limit_exceeded","message":"Slow."}})",

@@ -27,11 +27,18 @@ Breaker::Verdict verdict_of(const Pool::Answer& answer) {
   using Verdict = Breaker::Verdict;
   if (answer) return Verdict::kAnswered;
   const std::string& code = answer.error().code;
-  if (code == kCancelledCode || answer.error().unsent) return Verdict::kUnknown;
+  bool ours = code == kCancelledCode || code == "internal_error";
+  if (ours || answer.error().unsent) return Verdict::kUnknown;
   if (code == "request_timeout") return Verdict::kTimedOut;
   if (code == "connection_failed" || code == "server_error" || code == "server_overloaded")
     return Verdict::kFailed;
   return Verdict::kAnswered;  // it refused, and so it works
+}
+
+ModelFailure cancelled_unsent() {
+  ModelFailure failure = FailureMapper::cancelled();
+  failure.unsent = true;
+  return failure;
 }
 
 }  // namespace
@@ -54,7 +61,7 @@ Pool::Pool(const PoolEntry& entry, Provider& provider, CallRules rules,
 
 async::Task<std::expected<Pool::Lease, ModelFailure>> Pool::admit(CallTicket ticket,
                                                                   async::CancelToken cancel) {
-  if (cancel.cancelled()) co_return std::unexpected(FailureMapper::cancelled());
+  if (cancel.cancelled()) co_return std::unexpected(cancelled_unsent());
   auto waiter = std::make_shared<Waiter>(executor_);
   waiter->ticket = std::move(ticket);
   waiter->number = ++next_number_;
@@ -65,8 +72,7 @@ async::Task<std::expected<Pool::Lease, ModelFailure>> Pool::admit(CallTicket tic
   cancel.on_cancel([pool = weak_from_this(), weak = std::weak_ptr(waiter)] {
     auto self = pool.lock();
     auto waits = weak.lock();
-    if (self && waits && !waits->lease && !waits->refusal)
-      self->leave(waits, FailureMapper::cancelled());
+    if (self && waits && !waits->lease && !waits->refusal) self->leave(waits, cancelled_unsent());
   });
   pump();
   start_clock();
@@ -150,7 +156,7 @@ void Pool::leave(const WaiterPtr& waiter, std::optional<ModelFailure> refusal) {
     std::erase(line, waiter);
   if (found->second.fresh.empty() && found->second.restarted.empty()) lines_.erase(found);
   --waiting_;
-  if (refusal && refusal->unsent) ++counted_.turned_away;
+  if (refusal && refusal->code != kCancelledCode) ++counted_.turned_away;
   waiter->refusal = std::move(refusal);
   waiter->turn.notify();
   if (waiting_ == 0) clock_.notify();

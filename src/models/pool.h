@@ -137,7 +137,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   void start_clock();
   static async::Task<> run_clock(std::shared_ptr<Pool> self);
 
-  const PoolEntry& entry_;
+  const PoolEntry entry_;  // its own: leases may end when the catalog is gone
   Provider& provider_;
   CallRules rules_;
   std::shared_ptr<RetryBudget> budget_;

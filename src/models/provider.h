@@ -74,6 +74,7 @@ struct ModelFailure {
   bool retryable = false;
   std::int64_t retry_after_ms = 0;  ///< what upstream asked for, 0 if it did not
   bool unsent = false;              ///< nothing was asked of the provider
+  bool begun = false;               ///< it had begun to answer
   TokenUsage usage;                 ///< what the abandoned attempt cost, where known
   bool usage_known = false;
 };

@@ -199,13 +199,13 @@ void ResponsesStream::on_usage(const json::object& response) {
   const json::object& usage = get_object(response, "usage");
   if (usage.empty()) return;
   output_.usage_known = true;
-  output_.usage.input_tokens = get_int(usage, "input_tokens");
-  output_.usage.output_tokens = get_int(usage, "output_tokens");
+  output_.usage.input_tokens = told_tokens(get_int(usage, "input_tokens"));
+  output_.usage.output_tokens = told_tokens(get_int(usage, "output_tokens"));
   const json::object& input = get_object(usage, "input_tokens_details");
-  output_.usage.cached_tokens = get_int(input, "cached_tokens");
-  output_.usage.cache_write_tokens = get_int(input, "cache_write_tokens");
+  output_.usage.cached_tokens = told_tokens(get_int(input, "cached_tokens"));
+  output_.usage.cache_write_tokens = told_tokens(get_int(input, "cache_write_tokens"));
   output_.usage.reasoning_tokens =
-      get_int(get_object(usage, "output_tokens_details"), "reasoning_tokens");
+      told_tokens(get_int(get_object(usage, "output_tokens_details"), "reasoning_tokens"));
 }
 
 std::expected<ModelOutput, ModelFailure> ResponsesStream::finish(ModelSink& sink) {

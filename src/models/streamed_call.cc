@@ -158,9 +158,12 @@ Task<Answer> streamed_call(CallParts parts, FailureMapper failures, http::Client
         failures.from_status(response->status(), response->headers(), body, parts.env->now()));
   }
   decoder->on_head(response->headers(), *parts.sink);
-  if (says_json(response->headers()))
-    co_return co_await read_whole(response, decoder.get(), &failures, parts.sink, cancel);
-  co_return co_await read_stream(response, decoder.get(), &failures, parts.sink, cancel);
+  Answer answer =
+      says_json(response->headers())
+          ? co_await read_whole(response, decoder.get(), &failures, parts.sink, cancel)
+          : co_await read_stream(response, decoder.get(), &failures, parts.sink, cancel);
+  if (!answer) answer.error().begun = true;
+  co_return answer;
 }
 
 }  // namespace perdure::models

@@ -244,7 +244,9 @@ Task<BudgetsApi::Answer> BudgetsApi::session_usage(http::Request request, Projec
   CO_TRY_VOID(allow_parameters(request.query, {"limit", "after"}));
   const SessionKey key{std::move(project), {request.parameters.at(0)}};
   CO_TRY(listed, read_page(request.query));
-  engine::Page page{std::move(listed.after), listed.limit, /*ascending=*/true};
+  // Each turn is a few reads of the log.
+  engine::Page page{std::move(listed.after), std::min(listed.limit, kMaxTurnsOfUsage),
+                    /*ascending=*/true};
   auto usage = co_await accounts_.session_usage(key, std::move(page));
   if (!usage && usage.error().code == ErrorCode::kNotFound)
     co_return fail(ErrorCode::kNotFound, "There is no such session.");

@@ -8,6 +8,8 @@ namespace perdure::facades::admin {
 inline constexpr std::size_t kMaxBody = 64 << 10;
 inline constexpr std::size_t kDefaultPage = 100;
 inline constexpr std::size_t kMaxPage = 1000;
+/// Turns of one session on a page of its usage.
+inline constexpr std::size_t kMaxTurnsOfUsage = 100;
 
 /// Of an agent or workstream, in bytes.
 inline constexpr std::size_t kMaxBudgetId = 256;

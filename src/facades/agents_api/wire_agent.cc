@@ -295,6 +295,11 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
                             "{}, but got a string with length {} instead.",
                             model_field.path, kMaxModelName, character_count(model)),
                 model_field.path);
+  if (std::ranges::any_of(model, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("Invalid '{}': a model's name has no control characters.", model_field.path),
+        model_field.path);
   agent.model = std::move(model);
   if (auto instructions = object.find_value("instructions")) {
     TRY(text, read_string(*instructions));

@@ -87,7 +87,11 @@ Result<Budget> MemorySpend::put(Budget budget, UnixMillis now) {
   const auto kept = budgets_.find(key_of(budget));
   if (kept == budgets_.end() && budgets(budget.project).size() >= kMaxBudgets)
     return too_many_budgets();
-  budget.created = kept == budgets_.end() ? now : kept->second.created;
+  budget.created = now;
+  if (kept != budgets_.end() && budget.go_on_from(kept->second, now)) {
+    kept->second = budget;
+    return budget;
+  }
   budget.window_began = window_start(budget.window, now);
   const std::string from = budget.window_began == 0 ? std::string() : day_of(budget.window_began);
   budget.spent = budget.reserved = 0;

@@ -71,7 +71,8 @@ Statement AppendStatement::statement(UnixMillis now) const {
   std::string_view used = append_.idempotency ? "WHEN EXISTS (SELECT FROM kept) THEN 'used' " : "";
   std::string budget;
   if (!parts.charges.empty())
-    budget = fmt::format("WHEN {0} IS NOT NULL THEN 'budget ' || {0} ", Charges::overdrawn());
+    budget = fmt::format("WHEN {0} IS NOT NULL AND {1} THEN 'budget ' || {0} ",
+                         Charges::overdrawn(), head_is_ours(parts));
   // A row that this statement cannot see and yet collides with was created a moment ago.
   parts.q.sql = with_outcome(
       parts.sql,
@@ -97,6 +98,15 @@ Result<Written> AppendStatement::answer(std::string_view outcome, UnixMillis now
   counted.entries += append_.entries.size();
   for (const EntryDraft& entry : append_.entries) counted.bytes += entry.body.size();
   return Written{append_.head + 1, new_head(), epoch_, append_.time != 0 ? append_.time : now};
+}
+
+/// An expression: whether head and epoch would have let the append pass.
+std::string AppendStatement::head_is_ours(Parts& parts) const {
+  std::string row = fmt::format("(SELECT FROM session WHERE project = {} AND id = {}",
+                                parts.project, parts.session);
+  if (is_creation()) return fmt::format("NOT EXISTS {})", row);
+  return fmt::format("EXISTS {} AND head = {} AND epoch <= {} AND NOT deleted)", row,
+                     parts.q.number(append_.head), parts.epoch);
 }
 
 // ---- the guards -----------------------------------------------------------------------------

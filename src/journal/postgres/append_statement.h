@@ -25,6 +25,7 @@ class AppendStatement {
   struct Parts;  // the statement while it is put together
 
   void move_head(Parts& parts) const;
+  std::string head_is_ours(Parts& parts) const;
   void add_entries(Parts& parts) const;
   void change_effects(Parts& parts) const;
   void change_timers(Parts& parts) const;

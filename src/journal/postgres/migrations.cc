@@ -172,6 +172,8 @@ CREATE TABLE usage (
   PRIMARY KEY (project, day, workstream, agent, session, model, provider)
 );
 CREATE INDEX usage_session ON usage (project, session);
+CREATE INDEX usage_agent ON usage (project, agent, day);
+CREATE INDEX usage_workstream ON usage (project, workstream, day);
 
 CREATE TABLE budget (
   project      text COLLATE "C" NOT NULL,

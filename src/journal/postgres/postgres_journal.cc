@@ -134,7 +134,8 @@ Task<Result<Committed>> PostgresJournal::delete_row(ProjectId project, std::stri
 Task<Result<Budget>> PostgresJournal::put_budget(Budget budget) {
   CO_TRY_VOID(check(budget));
   ProjectId project = budget.project;
-  co_return co_await parts_->write(project, postgres::PutBudget(std::move(budget)));
+  // Alone: the sums of a new one may take a while, and its failure is nobody else's.
+  co_return co_await parts_->write(project, postgres::PutBudget(std::move(budget)), true);
 }
 
 Task<Result<Committed>> PostgresJournal::delete_budget(ProjectId project, BudgetScope scope,

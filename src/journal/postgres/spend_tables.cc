@@ -325,28 +325,34 @@ Statement PutBudget::statement(UnixMillis now) const {
   const std::string_view column = column_of(budget_.scope);
   q.sql = with_outcome(
       fmt::format(
-          "WITH guard AS (SELECT 1 WHERE EXISTS (SELECT FROM budget WHERE project = {0} "
-          "AND scope = {1} AND id = {2}) OR (SELECT count(*) FROM budget WHERE project = {0}) < "
+          "WITH kept AS (SELECT * FROM budget WHERE project = {0} AND scope = {1} AND id = {2}), "
+          "same AS (SELECT greatest(window_began, {8}) AS window_began, reserved, "
+          "CASE WHEN {8} > window_began THEN 0 ELSE spent END AS spent FROM kept "
+          "WHERE period = {6}), "
+          "guard AS (SELECT 1 WHERE EXISTS (SELECT FROM kept) OR (SELECT count(*) FROM budget "
+          "WHERE project = {0}) < "
           "{3}), "
-          "put AS (INSERT INTO budget ({4}) SELECT {0}, {1}, {2}, {5}, {6}, {7}, {8}, "
-          "(SELECT {9} FROM usage WHERE project = {0} AND day >= {10} AND {11} = {2}), "
-          "(SELECT {12} FROM reservation WHERE project = {0} AND {11} = {2}) FROM guard "
+          "put AS (INSERT INTO budget ({4}) SELECT {0}, {1}, {2}, {5}, {6}, {7}, "
+          "coalesce((SELECT window_began FROM same), {8}), coalesce((SELECT spent FROM same), "
+          "(SELECT {9} FROM usage WHERE project = {0} AND day >= {10} AND {11} = {2})), "
+          "coalesce((SELECT reserved FROM same), "
+          "(SELECT {12} FROM reservation WHERE project = {0} AND {11} = {2})) FROM guard "
           "ON CONFLICT (project, scope, id) DO UPDATE SET money = excluded.money, "
           "period = excluded.period, window_began = excluded.window_began, "
           "spent = excluded.spent, reserved = excluded.reserved "
-          "RETURNING created, spent, reserved)",
+          "RETURNING created, window_began, spent, reserved)",
           project, scope, id, most, kBudgetColumns, limit, period, time, began,
           money("coalesce(sum(cost), 0)"), from, column, money("coalesce(sum(amount), 0)")),
-      "coalesce((SELECT concat_ws(' ', 'put', created, spent, reserved) FROM put), 'full')");
+      "coalesce((SELECT concat_ws(' ', 'put', created, window_began, spent, reserved) FROM put), "
+      "'full')");
   return q;
 }
 
-Result<Budget> PutBudget::answer(std::string_view outcome, UnixMillis now,
-                                 StoreStats& counted) const {
+Result<Budget> PutBudget::answer(std::string_view outcome, UnixMillis, StoreStats& counted) const {
   if (outcome == "full") return too_many_budgets();
   Budget budget = budget_;
-  budget.window_began = window_start(budget.window, now);
-  for (std::int64_t* value : {&budget.created, &budget.spent, &budget.reserved}) {
+  for (std::int64_t* value :
+       {&budget.created, &budget.window_began, &budget.spent, &budget.reserved}) {
     outcome.remove_prefix(std::min(outcome.find(' ') + 1, outcome.size()));
     *value = static_cast<Money>(number_in(outcome));
   }

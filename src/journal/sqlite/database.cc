@@ -67,10 +67,15 @@ Rows::Rows(sqlite3* database, sqlite3_stmt* statement, const std::string& path)
 Rows::Rows(Rows&& other) noexcept
     : database_(other.database_),
       statement_(std::exchange(other.statement_, nullptr)),
-      path_(other.path_) {}
+      path_(other.path_),
+      once_(other.once_) {}
 
 Rows::~Rows() {
   if (!statement_) return;
+  if (once_) {
+    sqlite3_finalize(statement_);
+    return;
+  }
   sqlite3_reset(statement_);
   sqlite3_clear_bindings(statement_);
 }
@@ -164,15 +169,24 @@ void Connection::execute(const std::string& sql) {
   if (code != SQLITE_OK) raise(database_, code, path_);
 }
 
+sqlite3_stmt* Connection::prepare(std::string_view sql, unsigned flags) {
+  sqlite3_stmt* statement = nullptr;
+  int code = sqlite3_prepare_v3(database_, sql.data(), static_cast<int>(sql.size()), flags,
+                                &statement, nullptr);
+  if (code != SQLITE_OK) raise(database_, code, path_);
+  return statement;
+}
+
+Rows Connection::start_once(std::string_view sql) {
+  Rows rows(database_, prepare(sql, 0), path_);
+  rows.once_ = true;
+  return rows;
+}
+
 Rows Connection::start(std::string_view sql) {
   auto found = statements_.find(sql);
-  if (found == statements_.end()) {
-    sqlite3_stmt* statement = nullptr;
-    int code = sqlite3_prepare_v3(database_, sql.data(), static_cast<int>(sql.size()),
-                                  SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-    if (code != SQLITE_OK) raise(database_, code, path_);
-    found = statements_.emplace(std::string(sql), statement).first;
-  }
+  if (found == statements_.end())
+    found = statements_.emplace(std::string(sql), prepare(sql, SQLITE_PREPARE_PERSISTENT)).first;
   if (sqlite3_stmt_busy(found->second))
     throw std::logic_error(fmt::format("a statement is running already: {}", sql));
   return Rows(database_, found->second, path_);

@@ -75,6 +75,7 @@ class Rows {
   sqlite3* database_;
   sqlite3_stmt* statement_;
   const std::string& path_;
+  bool once_ = false;  ///< the statement ends with this
 };
 
 enum class Access { kWrite, kRead };
@@ -106,6 +107,15 @@ class Connection {
     return rows;
   }
 
+  /// The same for texts of which there are too many to keep.
+  template <class... Values>
+  Rows query_once(std::string_view sql, const Values&... values) {
+    Rows rows = start_once(sql);
+    int index = 0;
+    (rows.bind(++index, values, Rows::Keep::kCopy), ...);
+    return rows;
+  }
+
   /// Runs one statement to its end; how many rows it changed.
   template <class... Values>
   std::int64_t run(std::string_view sql, const Values&... values) {
@@ -130,6 +140,8 @@ class Connection {
 
  private:
   Rows start(std::string_view sql);
+  Rows start_once(std::string_view sql);
+  sqlite3_stmt* prepare(std::string_view sql, unsigned flags);
   std::int64_t changes() const;
   static int on_commit(void* self, sqlite3*, const char*, int pages);
 

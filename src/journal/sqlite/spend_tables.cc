@@ -161,7 +161,11 @@ Result<Budget> put_budget(Connection& connection, Budget budget, UnixMillis now)
         connection.query("SELECT count(*) FROM budget WHERE project = ?", budget.project.value);
     if (count.next() && count.natural(0) >= kMaxBudgets) return too_many_budgets();
   }
-  budget.created = kept ? kept->created : now;
+  budget.created = now;
+  if (kept && budget.go_on_from(*kept, now)) {
+    write_budget(connection, budget);
+    return budget;
+  }
   budget.window_began = window_start(budget.window, now);
   const std::string from = budget.window_began == 0 ? std::string() : day_of(budget.window_began);
   const std::string_view column = budget.scope == BudgetScope::kAgent        ? "agent = ?"
@@ -225,7 +229,8 @@ std::vector<UsageRow> usage(Connection& connection, const UsageQuery& query) {
   }
   if (!columns.empty()) sql += fmt::format(" GROUP BY {0} ORDER BY {0}", names);
   sql += " LIMIT ?5";
-  Rows rows = connection.query(sql, query.project.value, query.from, query.to, cursor, query.limit);
+  Rows rows =
+      connection.query_once(sql, query.project.value, query.from, query.to, cursor, query.limit);
   std::vector<UsageRow> found;
   while (rows.next()) {
     UsageRow row;

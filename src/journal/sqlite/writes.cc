@@ -71,17 +71,28 @@ Result<Written> AppendWork::operator()(Connection& connection, UnixMillis now,
                                        StoreStats& counted) {
   UnixMillis time = append_.time != 0 ? append_.time : now;
   TRY_VOID(check_key_is_free(connection, append_.idempotency, now));
-  TRY(budgets, charged_budgets(connection, append_, time));
+  auto budgets = charged_budgets(connection, append_, time);
+  // Who is fenced out hears that, whatever the budgets say.
+  if (!budgets && head_is_ours(connection)) return std::unexpected(budgets.error());
   TRY_VOID(move_head(connection, time, counted));
   add_entries(connection, time, counted);
   change_effects(connection);
   change_timers(connection);
   add_outbox(connection);
-  write_spend(connection, append_, budgets, time);
+  write_spend(connection, append_, *budgets, time);
   keep_answer(connection, append_.idempotency);
   keep_snapshot(connection);
   ++counted.appends;
   return Written{append_.head + 1, append_.head + append_.entries.size(), identity_.epoch, time};
+}
+
+bool AppendWork::head_is_ours(Connection& connection) {
+  Rows row =
+      connection.query("SELECT head, epoch, deleted FROM session WHERE project = ? AND id = ?",
+                       append_.key.project.value, append_.key.session.value);
+  if (!row.next()) return append_.head == 0;
+  return append_.head != 0 && row.natural(0) == append_.head && row.natural(1) <= identity_.epoch &&
+         row.integer(2) == 0;
 }
 
 /// The last guard, head and epoch. Once it has passed nothing else can refuse the append.

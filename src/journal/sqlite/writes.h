@@ -38,6 +38,7 @@ class AppendWork {
   Result<Written> operator()(Connection& connection, UnixMillis now, StoreStats& counted);
 
  private:
+  bool head_is_ours(Connection& connection);
   Result<void> move_head(Connection& connection, UnixMillis time, StoreStats& counted);
   void add_entries(Connection& connection, UnixMillis time, StoreStats& counted);
   void change_effects(Connection& connection);
