@@ -23,7 +23,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from books import COUNTS, World, amounts, audit, compare_with_answers, copy_store, usage_by, DIMENSIONS  # noqa: E402
+from books import (API_COUNTS, COUNTS, DIMENSIONS, World, amounts, audit, compare_with_answers,  # noqa: E402
+                   copy_store, total, usage_by)
 from paid_model import MOST, PaidModel  # noqa: E402
 from perdure_test import HANG, Scratch, Server, ServerDied, message  # noqa: E402
 
@@ -180,6 +181,7 @@ class House:
         self.model = PaidModel(seed)
         self.world = World(self.model, PRICES, MOST)
         self.audits = 0
+        self.caught = 0  # calls that ran when the server was killed
         url = f"http://127.0.0.1:{self.model.server.server_address[1]}/v1"
         config = "".join(f'[[provider]]\nname = "{name}"\nkind = "openai-chat"\nbase_url = "{url}"\n'
                          "attempts = 3\nretry_percent = 100\nretry_floor = 100000\n" for name in ("one", "two"))
@@ -244,8 +246,11 @@ class House:
     def delete(self, session):
         """An idle session. What it used is kept, to be found in the sums afterwards."""
         rows = surely(lambda: usage_by(self.server, *DIMENSIONS))
-        self.world.farewell[session] = {
-            key: counts for key, counts in rows.items() if key[DIMENSIONS.index("session")] == session}
+        rows = {key: counts for key, counts in rows.items() if key[DIMENSIONS.index("session")] == session}
+        _, _, page = surely(lambda: self.server.request("GET", f"/api/sessions/{session}/usage?limit=1000"))
+        turns = [tuple(turn[name] for name in API_COUNTS) for turn in page["data"]]
+        demand(total(rows.values()) == total(turns), session, "used", rows, "by its sums and", turns, "by its log")
+        self.world.farewell[session] = rows
         self.change("DELETE", f"/v1/agents/sessions/{session}", None, None, (200,))
         self.world.deleted.add(session)
 
@@ -274,9 +279,11 @@ class House:
 
     def kill(self, idle=False):
         self.server.kill()
-        return self.audit(idle)
+        books = self.audit(idle)
+        self.caught += len(books.reservations)
+        return books
 
-    def audit_running(self):
+    def audit_running(self, each_session=True):
         """Of an idle server: its store, and everything it says."""
         path = os.path.join(self.directory, "vacuumed.db")
         if os.path.exists(path):
@@ -285,7 +292,7 @@ class House:
         database.execute("vacuum into ?", (path,))
         database.close()
         books = self.audit(idle=True, path=path)
-        faults = compare_with_answers(books, self.world, self.server)
+        faults = compare_with_answers(books, self.world, self.server, each_session)
         demand(not faults, "answers:", "\n  ".join(["", *faults[:20]]))
         return books
 
@@ -313,8 +320,10 @@ def load(house, options):
         return [f"{thread.name}: {thread.error!r}" for thread in threads if thread.error]
 
     for number in range(options.kills):
-        goal = house.model.count() + chance.randrange(1, 40)  # some work between two kills
-        wait_until(lambda goal=goal: house.model.count() >= goal or failed(), "the clients go on")
+        # Some work between two kills; none is waited for while there is no money.
+        goal, latest = house.model.count() + chance.randrange(1, 40), time.monotonic() + 1.5
+        wait_until(lambda goal=goal, latest=latest: house.model.count() >= goal or failed()
+                   or time.monotonic() > latest, "the clients go on")
         demand(not failed(), *failed())
         house.kill()
         if options.plant and number == options.kills // 2:
@@ -325,11 +334,13 @@ def load(house, options):
             house.kill()
         house.server.start()
     house.over.set()
+    house.model.well = True
     for thread in threads:
         thread.join()
     demand(not failed(), *failed())
     for session in house.world.sessions.keys() - house.world.deleted:
         house.wait(session)
+    demand(house.caught or not options.kills, "no kill came while a call ran, so this showed nothing")
 
 
 def last_money(house, scope, name, workstream=None, agent=None, code="usage_limit_exceeded", while_held=None):
@@ -374,7 +385,7 @@ def last_money(house, scope, name, workstream=None, agent=None, code="usage_limi
     house.put_budget(scope, name, spent + wanted + 100 * CENT)
     turn = house.say(one, f"exact {scope} one m5")
     demand(turn["status"] == "completed", "there is money again", turn)
-    house.audit_running()
+    house.audit_running(each_session=False)
 
 
 def last_cent(house):
@@ -456,8 +467,8 @@ def main():
             failures += [f"the audit does not see that {name}" for name in unseen]
             passed = 1 + len(DAMAGES) - len(unseen)
             ended = [call.counts for call in books.calls if call.end is not None]
-            print(f"{options.kills} kills, {house.audits} audits (seed {options.seed}): {len(ended)} calls in "
-                  f"{len(books.journals)} sessions, {sum(counts[1] for counts in ended)} of them abandoned and "
+            print(f"{options.kills} kills under load (seed {options.seed}) with {house.caught} calls running, "
+                  f"{house.audits} audits: {len(ended)} calls in {len(books.journals)} sessions, {sum(counts[1] for counts in ended)} of them abandoned and "
                   f"{sum(counts[2] for counts in ended)} estimated, ${sum(counts[9] for counts in ended) / 10**9:.2f}; "
                   f"turns without money: {money_failures(books)}")
         except (Fault, AssertionError, ServerDied) as fault:

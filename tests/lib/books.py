@@ -113,7 +113,8 @@ class Books:
             self.journals[session].append(Entry(seq, kind, time, json.loads(body)))
         database.close()
         self.faults = []
-        self.calls = [call for session in self.journals for call in self.calls_of(session)]
+        self.calls_by_session = {session: self.calls_of(session) for session in self.journals}
+        self.calls = list(itertools.chain.from_iterable(self.calls_by_session.values()))
 
     def fault(self, condition, text):
         """Writes a fault down unless the condition holds."""
@@ -227,15 +228,18 @@ def check_calls(books, world):
             books.fault(False, f"{name}: ended without a bill")
             continue
         guess = bill.get("estimate")
+        code = body["error"]["code"] if call.kind == CALL_ABANDONED else None
+        broke_off = any(body.get(word) for word in ("lost", "shown", "begun")) or code == "request_timeout"
         if "usage" in body:
             right = guess is None and bill["cost"] == cost(price, body["usage"])
-        elif call.kind == CALL_ABANDONED and not body.get("lost") and not body.get("shown"):
-            right = guess is None and bill["cost"] == 0  # refused: nothing was made
-        elif body.get("lost") and body.get("shown") and not body.get("text"):
-            right = {**NOTHING, **guess} == {**NOTHING, **estimate} and bill["cost"] == call.reserved  # nobody knows: in full
+        elif body.get("lost") and code == "connection_failed":  # with the process: in full
+            right = {**NOTHING, **(guess or {})} == {**NOTHING, **estimate} and bill["cost"] == call.reserved
+        elif code and not broke_off:  # refused: nothing was made
+            right = guess is None and bill["cost"] == 0
         else:
-            right = guess is not None and guess["input"] == estimate["input"] and bill["cost"] == cost(price, guess)
-        books.fault(right and bill.get("priced", True), f"{name}: the bill is {bill}")
+            right = (guess is not None and guess["input"] == estimate["input"]
+                     and bill["cost"] in (cost(price, guess), call.reserved))
+        books.fault(right and bill.get("priced", True), f"{name}: the bill is {bill}, for {start} that ended with {body}")
 
 
 def check_budgets(books, world, usage, reservations):
@@ -273,11 +277,11 @@ def check_admissions(books, world):
     position = COUNTS.index("cost")
     for session, journal in books.journals.items():
         limit, spent = journal[0].body.get("spend_limit"), 0
-        for call in (call for call in books.calls if call.session == session):
+        for call in books.calls_by_session[session]:
             books.fault(limit is None or not call.asked or spent + call.reserved <= limit,
                         f"call {session}/{call.seq}: began with {spent} of {limit} spent, for {call.reserved}")
             spent += call.counts[position] if call.end is not None else 0
-    for (scope, name), history in world.limits.items():
+    for (scope, name), history in list(world.limits.items()):
         # Of windows that end only the store's own sum is checked.
         if (scope, name) not in books.budgets or books.budgets[scope, name].window != "total":
             continue
@@ -314,10 +318,13 @@ def amounts(sentence):
 def check_failures(books, world):
     """A turn failed for money only where there was none, and otherwise only for a failed call of its own."""
     position = COUNTS.index("cost")
+    gone = sum(counts[position] for rows in list(world.farewell.values()) for counts in rows.values())
+    paid = {budget: Sums((call.end, call.counts[position]) for call in books.covered(*budget) if call.end is not None)
+            for budget in list(world.limits)}
     for session, journal in books.journals.items():
         creation = journal[0].body
         payer = (creation.get("workstream", ""), creation["agent"]["id"])
-        calls = [call for call in books.calls if call.session == session]
+        calls = books.calls_by_session[session]
         for entry in journal:
             if entry.kind != TURN_ENDED or entry.body["status"] != "failed":
                 continue
@@ -346,10 +353,8 @@ def check_failures(books, world):
                 books.fault(covers(scope, name, payer), f"{what}: not its budget: {error}")
                 books.fault(any(asked <= entry.time and limit == value for asked, value in world.limits[scope, name]),
                             f"{what}: no such limit was set: {error}")
-                most = sum(call.counts[position] for call in books.covered(scope, name)
-                           if call.end is not None and call.end <= entry.time)
-                gone = sum(counts[position] for rows in world.farewell.values() for counts in rows.values())
-                books.fault(spent <= most + gone, f"{what}: at most {most + gone} were spent: {error}")
+                most = paid[scope, name].before(entry.time + 1) + gone
+                books.fault(spent <= most, f"{what}: at most {most} were spent: {error}")
 
 
 def check_upstream(books, world, idle):
@@ -358,15 +363,17 @@ def check_upstream(books, world, idle):
     for call in books.calls:
         if call.asked:
             by_key[call.key].append(call)
-    gone = {request["first"] for request in world.requests if world.session_of(request) in books.deleted}
-    saw = collections.defaultdict(list)
+    saw, gone = collections.defaultdict(list), collections.Counter()
     for request in world.requests:
-        if request["first"] not in gone:
+        session = world.session_of(request)
+        if session in books.deleted:
+            gone[session] += 1
+        else:
             saw[request["key"]].append(request)
     for key, requests in saw.items():
         counted = [call for call in by_key[key] if call.end is not None and call.counts[0]]
         books.fault(len(requests) <= len(counted if idle else by_key[key]),
-                    f"the model saw {len(requests)} requests {key}, counted are {len(counted)}")
+                    f"counted are {len(counted)} requests of what the model saw: {requests}, for {by_key[key]}")
     told = {request["id"]: request for request in world.requests}
     taken = collections.Counter()
     for call in books.calls:
@@ -382,9 +389,8 @@ def check_upstream(books, world, idle):
             books.fault(any(call.ended.get("usage") in (usage_of(request), None) for request in bad),
                         f"{what}: abandoned for {call.ended['error']}, the model did {bad}")
     books.fault(all(count == 1 for count in taken.values()), f"answers that were taken twice: {taken.most_common(3)}")
-    for session in books.deleted & set(world.farewell):
-        seen = sum(world.session_of(request) == session for request in world.requests)
-        counted = total(world.farewell[session].values())[0]
+    for session, seen in gone.items():
+        counted = total(world.farewell.get(session, {}).values())[0]
         books.fault(seen <= counted, f"the model saw {seen} requests of {session}, {counted} were counted")
 
 
@@ -400,7 +406,7 @@ def usage_of(request):
 
 def check_sessions(books, world):
     """What was acknowledged is there, with the limit and the workstream it was given."""
-    for session, (workstream, limit, model) in world.sessions.items():
+    for session, (workstream, limit, model) in list(world.sessions.items()):
         if session in books.deleted:
             books.fault(session in world.farewell, f"{session} is deleted and nobody asked for it")
             continue
@@ -432,7 +438,7 @@ def usage_by(server, *dimensions, limit=1000):
         after = page["next"]
 
 
-def compare_with_answers(books, world, server):
+def compare_with_answers(books, world, server, each_session):
     """Faults of what an idle server says, by the journals."""
     faults = []
     expected = books.expected_usage(world)
@@ -450,7 +456,7 @@ def compare_with_answers(books, world, server):
             for row in page["data"]}
     faults += differences("GET /api/budgets", said, {
         key: (budget.limit, budget.window, budget.spent, 0) for key, budget in books.budgets.items()})
-    for session in sorted(world.sessions.keys() - books.deleted):
+    for session in sorted(world.sessions.keys() - books.deleted) if each_session else ():
         faults += differences(f"the usage of {session}", *session_answers(books, server, session))
     return faults
 
@@ -458,7 +464,7 @@ def compare_with_answers(books, world, server):
 def session_answers(books, server, session):
     """What is said of one session, and what should be: its limit, what it spent, and its turns."""
     turns = collections.defaultdict(lambda: (0,) * len(COUNTS))
-    for call in (call for call in books.calls if call.session == session):
+    for call in books.calls_by_session[session]:
         turns[call.turn] = plus(turns[call.turn], call.counts)
     limit = books.journals[session][0].body.get("spend_limit")
     spent = total(turns.values())[COUNTS.index("cost")] if turns else 0

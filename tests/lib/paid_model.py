@@ -10,7 +10,8 @@ message and how often that came, so it does not depend on the order in which req
   denied     400, which ends the turn
 
 A message that begins with "brief" never costs more than its estimate, one with "exact" is answered
-with usage, one with "hold" waits for the gate too. Standard library only.
+with usage, one with "hold" waits for the gate too. It fails less than half of ten calls, mostly:
+its pool would be left alone for seconds. Standard library only.
 """
 
 import http.server
@@ -31,6 +32,7 @@ class PaidModel:
         self.seed = seed
         self.lock = threading.Lock()
         self.gate = threading.Event()
+        self.well = False  # True: nothing goes wrong any more
         self.requests = []  # in the order of their coming
         self.times = {}  # (text, how often it has come)
 
@@ -110,9 +112,9 @@ class PaidModel:
         with self.lock:
             times = self.times[said[-1]] = self.times.get(said[-1], 0) + 1
             chance = random.Random(f"{self.seed} {said[-1]} {times}")
-            fate = chance.choices(("answered", "untold", "cut", "refused", "denied"), (70, 9, 9, 8, 4))[0]
+            fate = chance.choices(("answered", "untold", "cut", "refused", "denied"), (75, 9, 8, 5, 3))[0]
             usage = self.usage(chance, said[-1].startswith("brief"))
-            if said[-1].startswith(("exact", "hold")):
+            if self.well or said[-1].startswith(("exact", "hold")):
                 fate, usage = "answered", self.usage(chance, True)
             if fate in ("untold", "refused", "denied") or (fate == "cut" and chance.random() < 0.5):
                 usage = None
