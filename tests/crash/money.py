@@ -5,7 +5,8 @@ Clients drive sessions with and without limits, in workstreams with and without 
 models with prices that answer, break off, refuse, and cost more than was expected. A banker lets
 budgets run out and raises them; a watcher looks that nothing it has seen is ever taken back. At each
 kill the store is audited against the journals, call by call (tests/lib/books.py), and at the end, when
-all is idle, so is what the server says. Then the last money of a project, an agent and a workstream
+all is idle, so is what the server says. Then turns are cancelled while their calls are being sent:
+what the model saw must be counted. Then the last money of a project, an agent and a workstream
 is spent, to the nano-dollar, with a kill while the call runs that spends it. At last rows are damaged
 in copies of the store, and the audit must see each damage.
 
@@ -146,9 +147,9 @@ class Banker(Thread):
         self.patience -= 1
         if empty and self.patience < 0:
             row = self.chance.choice(empty)
-            house.put_budget(row["scope"], row["id"], row["limit_nano"] + self.chance.randrange(CENT, 12 * CENT),
+            house.put_budget(row["scope"], row["id"], row["limit_nano"] + self.chance.randrange(2 * CENT, 25 * CENT),
                              row["window"])
-            self.patience = self.chance.randrange(10)
+            self.patience = self.chance.randrange(8)
         time.sleep(0.02)
 
 
@@ -388,6 +389,33 @@ def last_money(house, scope, name, workstream=None, agent=None, code="usage_limi
     house.audit_running(each_session=False)
 
 
+def cancelled_at_once(house, again):
+    """Turns that are cancelled while their sessions' logs are read, and so before or while their calls are sent."""
+    sessions = [house.create(f"exact cancel {again} {number} m0", None, None, "small") for number in range(30)]
+    for session in sessions:
+        house.wait(session)
+    house.kill(idle=True)
+    house.server.start()
+    errors = []
+
+    def work(number, session):
+        try:
+            text = f"exact cancel {again} {number} m1"
+            house.send(session, message(text), text)
+            house.send(session, {"type": "agent.session.input.cancel"}, f"{text} cancel")
+            house.wait(session)
+        except Exception as error:  # noqa: BLE001 - reported below
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=pair) for pair in enumerate(sessions)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    demand(not errors, *errors)
+    house.audit_running(each_session=False)
+
+
 def last_cent(house):
     """A session with a limit works until it is used up, and not again after a restart."""
     session = house.create("exact session m0", 1, None, "small")
@@ -438,6 +466,8 @@ def run(house, options):
     under_load = dict(house.world.limits)
     for (scope, name) in under_load:  # no other limit is in the way from now on
         house.put_budget(scope, name, 10**6 * CENT)
+    for again in range(2):
+        cancelled_at_once(house, again)
     last_cent(house)
     unseen = []
     agent = house.save_agent()
@@ -468,7 +498,8 @@ def main():
             passed = 1 + len(DAMAGES) - len(unseen)
             ended = [call.counts for call in books.calls if call.end is not None]
             print(f"{options.kills} kills under load (seed {options.seed}) with {house.caught} calls running, "
-                  f"{house.audits} audits: {len(ended)} calls in {len(books.journals)} sessions, {sum(counts[1] for counts in ended)} of them abandoned and "
+                  f"{house.audits} audits: {len(ended)} calls in {len(books.journals)} sessions, "
+                  f"{sum(counts[1] for counts in ended)} of them abandoned and "
                   f"{sum(counts[2] for counts in ended)} estimated, ${sum(counts[9] for counts in ended) / 10**9:.2f}; "
                   f"turns without money: {money_failures(books)}")
         except (Fault, AssertionError, ServerDied) as fault:

@@ -200,7 +200,7 @@ def audit(path, world, idle):
     check_budgets(books, world, usage, reservations)
     check_admissions(books, world)
     check_failures(books, world)
-    check_upstream(books, world, idle)
+    check_upstream(books, world)
     check_sessions(books, world)
     return books
 
@@ -239,7 +239,8 @@ def check_calls(books, world):
         else:
             right = (guess is not None and guess["input"] == estimate["input"]
                      and bill["cost"] in (cost(price, guess), call.reserved))
-        books.fault(right and bill.get("priced", True), f"{name}: the bill is {bill}, for {start} that ended with {body}")
+        books.fault(right and bill.get("priced", True),
+                    f"{name}: the bill is {bill}, for {start} that ended with {body}")
 
 
 def check_budgets(books, world, usage, reservations):
@@ -357,7 +358,7 @@ def check_failures(books, world):
                 books.fault(spent <= most, f"{what}: at most {most} were spent: {error}")
 
 
-def check_upstream(books, world, idle):
+def check_upstream(books, world):
     """All that the model saw is in the journals, and what it told is what was charged."""
     by_key = collections.defaultdict(list)
     for call in books.calls:
@@ -371,9 +372,10 @@ def check_upstream(books, world, idle):
         else:
             saw[request["key"]].append(request)
     for key, requests in saw.items():
-        counted = [call for call in by_key[key] if call.end is not None and call.counts[0]]
-        books.fault(len(requests) <= len(counted if idle else by_key[key]),
-                    f"counted are {len(counted)} requests of what the model saw: {requests}, for {by_key[key]}")
+        counted = [call for call in by_key[key] if call.end is None or call.counts[0]]  # or will be
+        books.fault(len(requests) <= len(counted),
+                    f"{len(requests)} requests were seen by the model and {len(counted)} are counted: {requests}, "
+                    f"for {by_key[key]}")
     told = {request["id"]: request for request in world.requests}
     taken = collections.Counter()
     for call in books.calls:
