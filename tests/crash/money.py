@@ -10,7 +10,7 @@ what the model saw must be counted. Then the last money of a project, an agent a
 is spent, to the nano-dollar, with a kill while the call runs that spends it. At last rows are damaged
 in copies of the store, and the audit must see each damage.
 
-    money.py --binary perdure [--kills 12] [--clients 8] [--seed N]
+    money.py --binary perdure [--kills 10] [--clients 8] [--seed N]
              [--plant DAMAGE]     damages the store itself before a restart: the test must fail
 """
 
@@ -484,7 +484,7 @@ def run(house, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
-    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--plant", choices=DAMAGES)
