@@ -306,6 +306,29 @@ TEST_P(EngineBudgetTest, ACallThatNeverLeftTheQueueCostsNothing) {
   EXPECT_EQ(idle_turn(drained).status, TurnStatus::kCompleted);
 }
 
+TEST_P(EngineBudgetTest, WhatACancelCallsUnsentIsNotSentWhileTheCancelIsWritten) {
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  SessionKey key = create(command());
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kCompleted);
+  world.stop();
+  world.start(/*recover=*/false);
+  world.faults.hold_reads = true;  // the next call reads its context anew
+  ASSERT_TRUE(world.send(key, "again"));
+  world.settle();
+  world.faults.hold_appends = true;
+  const std::size_t before = world.faults.appended.size();
+  auto cancelling = world.begin(world.engine->submit(key, cancel(), std::nullopt));
+  world.until([&] { return world.faults.appended.size() > before; });
+  world.faults.hold_reads = false;
+  world.pause(10);
+  EXPECT_EQ(world.outside.requests.size(), 1u);
+  world.faults.hold_appends = false;
+  ASSERT_TRUE(world.finish(std::move(cancelling)));
+  world.settle();
+  EXPECT_EQ(world.outside.requests.size(), 1u);
+  expect_spent(key, kAnswerCost, 1);
+}
+
 TEST_P(EngineBudgetTest, WhatNobodyToldIsEstimatedAndSaysSo) {
   put(BudgetScope::kProject, "default", 1'000'000'000);
   world.outside.answers.push_back({.chunks = {std::string(400, 'x')}, .usage_known = false});

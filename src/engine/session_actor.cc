@@ -124,7 +124,7 @@ Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
   if (std::holds_alternative<InputCancel>(input)) {
     if (!state.turn) co_return false;
     CallProgress progress;
-    if (state.turn->model_call) progress = progress_of(state.turn->model_call->seq);
+    if (state.turn->model_call) progress = withdraw(state.turn->model_call->seq);
     CO_TRY_VOID(add_cancel(*batch, progress));
     co_return true;
   }
@@ -308,7 +308,7 @@ TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
   parts.retry_due = retry_due;
   parts.stop = stop_in_force();
   if (parts.stop && state_.turn && state_.turn->model_call)
-    parts.progress = progress_of(state_.turn->model_call->seq);
+    parts.progress = withdraw(state_.turn->model_call->seq);
   return parts;
 }
 

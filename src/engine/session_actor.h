@@ -135,6 +135,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
     ModelCallStartedBody call;  ///< of a model call: its intent
     bool restarted = false;     ///< after a crash, together with others
     bool sent = false;          ///< to the provider
+    bool withdrawn = false;     ///< never to be sent any more
     OfferedTools offered;       ///< to this model call: what the names it answers with mean
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
@@ -193,6 +194,9 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   /// Whether the entries know this effect as begun and not ended.
   bool is_open(std::uint64_t intent) const;
   CallProgress progress_of(std::uint64_t seq) const;
+  /// The same, for an entry that ends the call. What was not sent by now never is, also while that
+  /// entry is on its way to the disk.
+  CallProgress withdraw(std::uint64_t seq) const;
 
   void publish(const std::shared_ptr<const SessionEvent>& event);
   /// Cancels what runs here and, unless `all`, is no longer open.

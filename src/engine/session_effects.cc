@@ -242,7 +242,8 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
     co_return std::unexpected(models::ModelFailure{.code = "internal_error",
                                                    .message = ready.error().message,
                                                    .retryable = ready.error().retryable()});
-  if (running->cancel.cancelled() || !is_open(seq) || stop_in_force())
+  // Nothing suspends between this and the sending.
+  if (running->cancel.cancelled() || running->withdrawn || !is_open(seq) || stop_in_force())
     co_return std::unexpected(
         models::ModelFailure{.code = "cancelled", .message = "cancelled", .unsent = true});
   running->offered = context_.offered(*state_.agent);
@@ -437,6 +438,12 @@ bool SessionActor::is_open(std::uint64_t intent) const {
                              [&](const OpenEffect& effect) { return effect.seq == intent; }) ||
          std::ranges::any_of(state_.turn->lists,
                              [&](const OpenToolList& list) { return list.seq == intent; });
+}
+
+CallProgress SessionActor::withdraw(std::uint64_t seq) const {
+  if (auto found = running_.find(seq); found != running_.end() && !found->second->sent)
+    found->second->withdrawn = true;
+  return progress_of(seq);
 }
 
 CallProgress SessionActor::progress_of(std::uint64_t seq) const {
