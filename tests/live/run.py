@@ -81,7 +81,7 @@ def config(engines):
             name = f"{protocol}-{engine}"
             text += (f'[[provider]]\nname = "{name}"\nkind = "{kind}"\nbase_url = "{base(url)}"\n'
                      f'[[model]]\nname = "{protocol}/{engine}"\nprovider = "{name}"\nupstream = "any"\n'
-                     f'name_tools = true\n')
+                     f'name_tools = true\nmax_output_tokens = 200\n')  # small models go on for ever
     return text
 
 
