@@ -6,33 +6,11 @@
 
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/pages.h"
 #include "cli/printing.h"
 #include "main/version.h"
 
 namespace perdure::cli {
-namespace {
-
-/// All pages of a list, each asked for behind the last `id_key` of the one before.
-Outcome<json::array> all_pages(const ApiClient& client, const std::string& path,
-                               std::string_view id_key) {
-  json::array all;
-  std::string after;
-  while (true) {
-    const char joint = path.find('?') == std::string::npos ? '?' : '&';
-    auto page = client.call(
-        "GET",
-        after.empty() ? path : fmt::format("{}{}after={}", path, joint, percent_encoded(after)));
-    if (!page) return std::unexpected(page.error());
-    if (!page->is_object()) return std::unexpected(Failure{kFailed, "The list is none."});
-    const json::array& data = get_array(page->get_object(), "data");
-    for (const json::value& element : data) all.push_back(element);
-    if (data.empty() || !get_bool(page->get_object(), "has_more")) return all;
-    after = get_string(data.back().get_object(), id_key);
-  }
-}
-
-}  // namespace
-
 int create_key(const CommonFlags& flags, const app::Environment& environment,
                const std::string& project, const std::string& name) {
   const auto client = ApiClient::connect(flags.server, environment);
@@ -56,9 +34,7 @@ int list_keys(const CommonFlags& flags, const app::Environment& environment,
               const std::optional<std::string>& project) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  const std::string path =
-      project ? fmt::format("/api/keys?project={}", percent_encoded(*project)) : "/api/keys";
-  const auto keys = all_pages(*client, path, "id");
+  const auto keys = all_pages(*client, with_parameter("/api/keys", "project", project), "id");
   if (!keys) return report(keys.error());
   if (flags.json) return print_json(json::object{{"data", *keys}});
   if (keys->empty()) {

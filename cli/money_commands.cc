@@ -7,16 +7,11 @@
 
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/pages.h"
 #include "cli/printing.h"
 
 namespace perdure::cli {
 namespace {
-
-std::string with(std::string path, std::string_view key, const std::optional<std::string>& value) {
-  if (!value || value->empty()) return path;
-  path += path.find('?') == std::string::npos ? '?' : '&';
-  return fmt::format("{}{}={}", path, key, percent_encoded(*value));
-}
 
 std::string money_of(const json::object& object, std::string_view name) {
   return "$" + text_of(object, fmt::format("{}_dollars", name));
@@ -45,25 +40,6 @@ void add_counts(TableRow& row, const json::object& counts) {
   row.push_back(money_of(counts, "estimated_cost"));
 }
 
-/// All of a list that continues behind its `next`, or where it has none behind its last `id_key`.
-Outcome<json::array> all_rows(const ApiClient& client, const std::string& path,
-                              std::string_view id_key) {
-  json::array all;
-  std::optional<std::string> after;
-  while (true) {
-    const auto page = client.call("GET", with(path, "after", after));
-    if (!page) return std::unexpected(page.error());
-    if (!page->is_object()) return std::unexpected(Failure{kFailed, "The list is none."});
-    const json::array& data = get_array(page->get_object(), "data");
-    for (const json::value& element : data) all.push_back(element);
-    if (data.empty() || !get_bool(page->get_object(), "has_more")) return all;
-    const std::optional<std::string> before = after;
-    after = id_key.empty() ? text_of(page->get_object(), "next")
-                           : text_of(data.back().get_object(), id_key);
-    if (after == before) return std::unexpected(Failure{kFailed, "The list does not go on."});
-  }
-}
-
 std::string budget_path(const BudgetFlags& budget) {
   return fmt::format("/api/budgets/{}/{}", percent_encoded(budget.scope),
                      percent_encoded(budget.id));
@@ -75,11 +51,11 @@ int show_usage(const CommonFlags& flags, const app::Environment& environment,
                const std::optional<std::string>& project, const UsageFlags& usage) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  std::string path = with("/api/usage", "project", project);
-  path = with(path, "from", usage.from);
-  path = with(path, "to", usage.to);
-  path = with(path, "group_by", usage.group_by);
-  const auto rows = all_rows(*client, path, {});
+  std::string path = with_parameter("/api/usage", "project", project);
+  path = with_parameter(path, "from", usage.from);
+  path = with_parameter(path, "to", usage.to);
+  path = with_parameter(path, "group_by", usage.group_by);
+  const auto rows = all_pages(*client, path, {});
   if (!rows) return report(rows.error());
   if (flags.json) return print_json(json::object{{"data", *rows}});
   if (rows->empty()) {
@@ -115,7 +91,7 @@ int show_session_usage(const CommonFlags& flags, const app::Environment& environ
   const std::string path = fmt::format("/api/sessions/{}/usage", percent_encoded(id));
   auto session = client->call("GET", path);
   if (!session) return report(session.error());
-  auto turns = all_rows(*client, path, "turn");
+  auto turns = all_pages(*client, path, "turn");
   if (!turns) return report(turns.error());
   json::object& view = session->get_object();
   if (flags.json) {
@@ -143,7 +119,7 @@ int list_budgets(const CommonFlags& flags, const app::Environment& environment,
                  const std::optional<std::string>& project) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  const auto budgets = client->call("GET", with("/api/budgets", "project", project));
+  const auto budgets = client->call("GET", with_parameter("/api/budgets", "project", project));
   if (!budgets) return report(budgets.error());
   if (flags.json) return print_json(*budgets);
   const json::array& data = get_array(budgets->get_object(), "data");
@@ -167,7 +143,7 @@ int set_budget(const CommonFlags& flags, const app::Environment& environment,
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
   const auto made = client->call(
-      "PUT", with(budget_path(budget), "project", project),
+      "PUT", with_parameter(budget_path(budget), "project", project),
       perdure::serialize(json::object{{"limit_dollars", budget.limit}, {"window", budget.window}}));
   if (!made) return report(made.error());
   if (flags.json) return print_json(*made);
@@ -181,7 +157,8 @@ int remove_budget(const CommonFlags& flags, const app::Environment& environment,
                   const std::optional<std::string>& project, const BudgetFlags& budget) {
   const auto client = ApiClient::connect(flags.server, environment);
   if (!client) return report(client.error());
-  const auto removed = client->call("DELETE", with(budget_path(budget), "project", project));
+  const auto removed =
+      client->call("DELETE", with_parameter(budget_path(budget), "project", project));
   if (!removed) return report(removed.error());
   if (flags.json) return print_json(*removed);
   fmt::print("{} {} has no budget any more.\n", budget.scope, budget.id);
