@@ -181,21 +181,10 @@ Task<Result<ProjectId>> BudgetsApi::project_of(http::Request request) {
   CO_TRY(named, read_parameter(request.query, "project"));
   if (!named || *named == caller.project.value) co_return caller.project;
   if (caller.operator_access) {
-    CO_TRY(there, co_await exists(*named));
+    CO_TRY(there, co_await keys_.project_exists(*named));
     if (there) co_return ProjectId{*named};
   }
   co_return fail(ErrorCode::kNotFound, "There is no such project.", "project");
-}
-
-Task<Result<bool>> BudgetsApi::exists(std::string project) {
-  std::optional<std::string> after;
-  while (true) {
-    CO_TRY(page, co_await keys_.projects(after, kMaxPage));
-    for (const identity::ProjectInfo& info : page.data)
-      if (info.name == project) co_return true;
-    if (!page.has_more || page.data.empty()) co_return false;
-    after = page.data.back().name;
-  }
 }
 
 Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId project) {

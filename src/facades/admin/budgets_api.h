@@ -38,7 +38,6 @@ class BudgetsApi {
   async::Task<http::Response> serve(Operation operation, http::Request request);
   /// kNotFound for a project that the caller does not see.
   async::Task<Result<ProjectId>> project_of(http::Request request);
-  async::Task<Result<bool>> exists(std::string project);
 
   async::Task<Answer> usage(http::Request request, ProjectId project);
   async::Task<Answer> session_usage(http::Request request, ProjectId project);
