@@ -230,7 +230,6 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   state.usage_known = get_bool(object, "usage_known");
   if (find(object, "spend_limit")) state.spend_limit = get_int(object, "spend_limit");
   state.spent = get_int(object, "spent");
-  state.context_tokens = get_int(object, "context_tokens");
   state.active = get_bool(object, "active");
   if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
   for (const json::value& list : get_array(object, "tool_lists"))
