@@ -112,18 +112,25 @@ const std::string& columns_of_counts() {
   return kColumns;
 }
 
-/// The column of `usage` and `reservation` that holds the id of what the scope limits.
-constexpr std::string_view column_of(BudgetScope scope) {
-  switch (scope) {
-    case BudgetScope::kAgent:
-      return "agent";
-    case BudgetScope::kWorkstream:
-      return "workstream";
-    case BudgetScope::kProject:
-      break;
+/// Payers as the arrays of an unnest, in the order workstream, agent, model, provider.
+class PayerArrays {
+ public:
+  void add(const Payer& payer) {
+    columns_[0].push_back(payer.workstream);
+    columns_[1].push_back(payer.agent);
+    columns_[2].push_back(payer.model);
+    columns_[3].push_back(payer.provider);
   }
-  return "project";
-}
+  std::string text(Statement* q) const {
+    std::string arrays;
+    for (const std::vector<std::string>& column : columns_)
+      arrays += (arrays.empty() ? "" : ", ") + q->texts(column);
+    return arrays;
+  }
+
+ private:
+  std::array<std::vector<std::string>, 4> columns_;
+};
 
 }  // namespace
 
@@ -222,39 +229,30 @@ std::vector<StatementPart> Charges::changes(Statement* q, UnixMillis time) const
                                 "AND session = {} AND call = ANY ({})",
                                 project, session, q->numbers(settled))});
   if (!used.empty()) {
-    std::array<std::vector<std::string>, 4> payers;
+    PayerArrays payers;
     std::array<std::vector<std::int64_t>, kCounts.size()> counts;
     for (const auto& [payer, sum] : used) {
-      payers[0].push_back(payer.workstream);
-      payers[1].push_back(payer.agent);
-      payers[2].push_back(payer.model);
-      payers[3].push_back(payer.provider);
+      payers.add(payer);
       for (std::size_t i = 0; i < kCounts.size(); ++i) counts[i].push_back(sum.*kCounts[i].member);
     }
-    std::vector<std::string> arrays;
-    arrays.reserve(payers.size() + counts.size());
-    for (const auto& texts : payers) arrays.push_back(q->texts(texts));
-    for (const auto& numbers : counts) arrays.push_back(q->numbers(numbers));
+    std::string arrays = payers.text(q);
+    for (const auto& numbers : counts) arrays += ", " + q->numbers(numbers);
     parts.push_back(
         {"used", fmt::format("INSERT INTO usage (project, day, session, workstream, agent, model, "
                              "provider, {}) SELECT {}, {}, {}, u.* FROM guard, unnest({}) AS u {}",
-                             columns_of_counts(), project, q->text(day_of(time)), session,
-                             fmt::join(arrays, ", "), added())});
+                             columns_of_counts(), project, q->text(day_of(time)), session, arrays,
+                             added())});
   }
   if (!reserved.empty()) {
     std::vector<std::int64_t> calls, amounts;
-    std::array<std::vector<std::string>, 4> payers;
+    PayerArrays payers;
     for (const auto& [call, reservation] : reserved) {
       calls.push_back(static_cast<std::int64_t>(call));
       amounts.push_back(reservation->amount);
-      payers[0].push_back(reservation->payer.workstream);
-      payers[1].push_back(reservation->payer.agent);
-      payers[2].push_back(reservation->payer.model);
-      payers[3].push_back(reservation->payer.provider);
+      payers.add(reservation->payer);
     }
-    std::string arrays = q->numbers(calls);
-    arrays += ", " + q->numbers(amounts);
-    for (const auto& texts : payers) arrays += ", " + q->texts(texts);
+    const std::string arrays =
+        fmt::format("{}, {}, {}", q->numbers(calls), q->numbers(amounts), payers.text(q));
     parts.push_back(
         {"reserved",
          fmt::format("INSERT INTO reservation (project, session, {}) "
@@ -322,7 +320,7 @@ Statement PutBudget::statement(UnixMillis now) const {
   const std::string began = q.number(start), time = q.number(now);
   const std::string from = q.text(start == 0 ? std::string() : day_of(start));
   const std::string most = q.number(std::uint64_t{kMaxBudgets});
-  const std::string_view column = column_of(budget_.scope);
+  const std::string_view column = to_string(budget_.scope);  // the scope's word is its column
   q.sql = with_outcome(
       fmt::format(
           "WITH kept AS (SELECT * FROM budget WHERE project = {0} AND scope = {1} AND id = {2}), "

@@ -168,13 +168,11 @@ Result<Budget> put_budget(Connection& connection, Budget budget, UnixMillis now)
   }
   budget.window_began = window_start(budget.window, now);
   const std::string from = budget.window_began == 0 ? std::string() : day_of(budget.window_began);
-  const std::string_view column = budget.scope == BudgetScope::kAgent        ? "agent = ?"
-                                  : budget.scope == BudgetScope::kWorkstream ? "workstream = ?"
-                                                                             : "project = ?";
+  const std::string_view column = to_string(budget.scope);  // the scope's word is its column
   {
     Rows spent = connection.query(
         fmt::format("SELECT coalesce(sum(cost), 0) FROM usage WHERE project = ? AND day >= ? "
-                    "AND {}",
+                    "AND {} = ?",
                     column),
         budget.project.value, from, budget.id);
     spent.next();
@@ -182,7 +180,7 @@ Result<Budget> put_budget(Connection& connection, Budget budget, UnixMillis now)
   }
   {
     Rows reserved = connection.query(
-        fmt::format("SELECT coalesce(sum(amount), 0) FROM reservation WHERE project = ? AND {}",
+        fmt::format("SELECT coalesce(sum(amount), 0) FROM reservation WHERE project = ? AND {} = ?",
                     column),
         budget.project.value, budget.id);
     reserved.next();
