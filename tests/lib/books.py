@@ -229,16 +229,17 @@ def check_calls(books, world):
             continue
         guess = bill.get("estimate")
         code = body["error"]["code"] if call.kind == CALL_ABANDONED else None
-        broke_off = any(body.get(word) for word in ("lost", "shown", "begun")) or code == "request_timeout"
+        broke_off = (any(body.get(word) for word in ("lost", "shown", "begun"))
+                     or code in ("request_timeout", "cancelled"))
         if "usage" in body:
             right = guess is None and bill["cost"] == cost(price, body["usage"])
-        elif body.get("lost") and code == "connection_failed":  # with the process: in full
+        elif body.get("died"):  # with the process: in full
             right = {**NOTHING, **(guess or {})} == {**NOTHING, **estimate} and bill["cost"] == call.reserved
         elif code and not broke_off:  # refused: nothing was made
             right = guess is None and bill["cost"] == 0
         else:
             right = (guess is not None and guess["input"] == estimate["input"]
-                     and bill["cost"] in (cost(price, guess), call.reserved))
+                     and bill["cost"] == cost(price, guess))
         books.fault(right and bill.get("priced", True),
                     f"{name}: the bill is {bill}, for {start} that ended with {body}")
 
