@@ -1,15 +1,8 @@
 #include "facades/admin/admin_api.h"
 
-#include <gtest/gtest.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/use_future.hpp>
-
-#include "base/json.h"
+#include "facades/admin/api_test_support.h"
 #include "facades/admin/models_api.h"
 #include "facades/admin/openapi.h"
-#include "journal/memory/memory_journal.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -35,50 +28,19 @@ class FakeStatus final : public ServerStatus {
   std::vector<Obstacle> found;
 };
 
-class AdminApiTest : public testing::Test {
+class AdminApiTest : public ApiTest {
  protected:
   AdminApiTest() {
-    await(keys_.open()).value();
     api_.add_routes(router_);
     api_.describe(router_);
   }
 
-  template <class T>
-  T await(Task<T> task) {
-    auto future = boost::asio::co_spawn(loop_, std::move(task), boost::asio::use_future);
-    loop_.restart();
-    loop_.run();
-    return future.get();
-  }
-
-  Response call(std::string method, std::string path, std::string body = {},
-                http::Query query = {}) {
-    const auto match = router_.match(method, path);
-    EXPECT_NE(match.route, nullptr) << method << " " << path;
-    return await(match.route->handler(Request{.method = std::move(method),
-                                              .path = std::move(path),
-                                              .query = std::move(query),
-                                              .body = std::move(body),
-                                              .parameters = match.parameters}));
-  }
-  static json::object parsed(const Response& response) {
-    return parse_json(response.body).value().as_object();
-  }
-  static std::string error_code(const Response& response) {
-    return std::string(get_string(get_object(parsed(response), "error"), "code"));
-  }
-
-  FakeEnv env_;
-  boost::asio::io_context loop_;
-  journal::MemoryJournal store_{env_};
-  identity::ApiKeys keys_{env_, store_};
   FakeStatus status_;
-  identity::Caller caller_{{"default"}, "operator", true};
+  identity::Caller caller_ = operator_;
   AdminApi api_{{.status = status_,
                  .keys = keys_,
                  .caller_of = [this](const Request&) { return caller_; },
                  .version = "1.2.3"}};
-  http::Router router_;
 };
 
 TEST_F(AdminApiTest, HealthIsOpenAndAlwaysWell) {

@@ -1,14 +1,7 @@
 // Who sees and sets which money, and how it is written. What budgets do is the engine's test.
 #include "facades/admin/budgets_api.h"
 
-#include <gtest/gtest.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/use_future.hpp>
-
-#include "base/json.h"
-#include "journal/memory/memory_journal.h"
+#include "facades/admin/api_test_support.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -45,36 +38,12 @@ class StoredAccounts final : public engine::Accounts {
   journal::JournalStore& store_;
 };
 
-class BudgetsApiTest : public testing::Test {
+class BudgetsApiTest : public ApiTest {
  protected:
   BudgetsApiTest() {
-    await(keys_.open()).value();
     await(keys_.create_project("alpha")).value();
     await(keys_.create_project("beta")).value();
     api_.add_routes(router_);
-  }
-  template <class T>
-  T await(Task<T> task) {
-    auto future = boost::asio::co_spawn(loop_, std::move(task), boost::asio::use_future);
-    loop_.restart();
-    loop_.run();
-    return future.get();
-  }
-  http::Response call(std::string method, std::string path, std::string body = {},
-                      http::Query query = {}) {
-    const auto match = router_.match(method, path);
-    EXPECT_NE(match.route, nullptr) << method << " " << path;
-    return await(match.route->handler(http::Request{.method = std::move(method),
-                                                    .path = std::move(path),
-                                                    .query = std::move(query),
-                                                    .body = std::move(body),
-                                                    .parameters = match.parameters}));
-  }
-  static json::object parsed(const http::Response& response) {
-    return parse_json(response.body).value().as_object();
-  }
-  static std::string param_of(const http::Response& response) {
-    return std::string(get_string(get_object(parsed(response), "error"), "param"));
   }
   void spend(std::string session, std::string model, journal::Money cost) {
     journal::Append append{.key = {{"alpha"}, {std::move(session)}}};
@@ -88,18 +57,9 @@ class BudgetsApiTest : public testing::Test {
     co_return (co_await store_.append(std::move(append))).has_value();
   }
 
-  const identity::Caller operator_{{"default"}, "operator", true};
-  const identity::Caller alpha_{{"alpha"}, "key_a", false};
-  const identity::Caller beta_{{"beta"}, "key_b", false};
-
-  FakeEnv env_;
-  boost::asio::io_context loop_;
-  journal::MemoryJournal store_{env_};
-  identity::ApiKeys keys_{env_, store_};
   StoredAccounts accounts_{store_};
   identity::Caller caller_ = alpha_;
   BudgetsApi api_{accounts_, keys_, [this](const http::Request&) { return caller_; }};
-  http::Router router_;
 };
 
 TEST_F(BudgetsApiTest, ABudgetIsSetListedAndRemoved) {

@@ -1,14 +1,7 @@
 // Who may stop and lift what, and what is told. What a stop does to sessions is the engine's test.
 #include "facades/admin/stops_api.h"
 
-#include <gtest/gtest.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/use_future.hpp>
-
-#include "base/json.h"
-#include "journal/memory/memory_journal.h"
+#include "facades/admin/api_test_support.h"
 #include "models/pool.h"
 
 namespace perdure::facades::admin {
@@ -71,36 +64,12 @@ class FakeEngine final : public engine::Engine {
   policy::Stops& stops_;
 };
 
-class StopsApiTest : public testing::Test {
+class StopsApiTest : public ApiTest {
  protected:
   StopsApiTest() {
-    await(keys_.open()).value();
     await(keys_.create_project("alpha")).value();
     await(keys_.create_project("beta")).value();
     api_.add_routes(router_);
-  }
-  template <class T>
-  T await(Task<T> task) {
-    auto future = boost::asio::co_spawn(loop_, std::move(task), boost::asio::use_future);
-    loop_.restart();
-    loop_.run();
-    return future.get();
-  }
-  http::Response call(std::string method, std::string path, std::string body = {},
-                      http::Query query = {}) {
-    const auto match = router_.match(method, path);
-    EXPECT_NE(match.route, nullptr) << method << " " << path;
-    return await(match.route->handler(http::Request{.method = std::move(method),
-                                                    .path = std::move(path),
-                                                    .query = std::move(query),
-                                                    .body = std::move(body),
-                                                    .parameters = match.parameters}));
-  }
-  static json::object parsed(const http::Response& response) {
-    return parse_json(response.body).value().as_object();
-  }
-  static std::string param_of(const http::Response& response) {
-    return std::string(get_string(get_object(parsed(response), "error"), "param"));
   }
   std::size_t listed(http::Query query = {}) {
     return get_array(parsed(call("GET", "/api/stops", "", std::move(query))), "data").size();
@@ -112,19 +81,10 @@ class StopsApiTest : public testing::Test {
   }
 
   const std::string session_ = R"({"scope":"session","id":"sess_1","reason":"it runs wild"})";
-  const identity::Caller operator_{{"default"}, "operator", true};
-  const identity::Caller alpha_{{"alpha"}, "key_a", false};
-  const identity::Caller beta_{{"beta"}, "key_b", false};
-
-  FakeEnv env_;
-  boost::asio::io_context loop_;
-  journal::MemoryJournal store_{env_};
-  identity::ApiKeys keys_{env_, store_};
   policy::Stops stops_{env_, loop_.get_executor(), store_};
   FakeEngine engine_{stops_};
   identity::Caller caller_ = alpha_;
   StopsApi api_{{engine_, stops_, keys_, [this](const http::Request&) { return caller_; }}};
-  http::Router router_;
 };
 
 TEST_F(StopsApiTest, AStopSaysWhoWhenAndWhyUntilItIsLifted) {
