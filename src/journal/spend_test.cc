@@ -1,6 +1,8 @@
 // What a store promises of money: in the append or not at all, sums that add up, budgets that hold.
 #include "journal/spend.h"
 
+#include <limits>
+
 #include "base/json.h"
 #include "journal/testing/store_fixture.h"
 
@@ -207,6 +209,17 @@ TEST_P(SpendTest, UsageIsSummedByWhatIsAskedFor) {
   ASSERT_EQ(second->size(), 1u);
   EXPECT_THAT(second->front().values, ElementsAre("w", "2026-02-28"));
   EXPECT_THAT(*loop_.run(store_->usage({.project = {"q"}})), IsEmpty());
+}
+
+TEST_P(SpendTest, MoneyEndsAtTheLargestNumber) {
+  constexpr Money kMost = std::numeric_limits<Money>::max();
+  put(BudgetScope::kProject, "p", kMost);
+  ASSERT_TRUE(append(spending(one_, 0, {settle(1, 0, kMost - 1)}, {})));
+  ASSERT_TRUE(append(spending(one_, 1, {settle(2, 0, kMost - 1)}, {})));
+  EXPECT_EQ(usage().front().counts.cost, kMost);
+  EXPECT_EQ(usage().front().counts.calls, 2);
+  EXPECT_EQ(budget().spent, kMost);
+  EXPECT_EQ(budget().left(), 0);
 }
 
 TEST_P(SpendTest, ADeletedSessionLeavesItsMoneyAndNotItsName) {

@@ -43,13 +43,15 @@ UsageCounts counts_of(const Rows& rows, int first) {
   return counts;
 }
 
+// Money ends at the largest number, as add_money does: what overflows becomes a REAL above it.
 constexpr std::string_view kOnConflict =
     "ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, "
     "abandoned = abandoned + excluded.abandoned, estimated = estimated + excluded.estimated, "
     "unpriced = unpriced + excluded.unpriced, input = input + excluded.input, "
     "cached = cached + excluded.cached, cache_write = cache_write + excluded.cache_write, "
     "output = output + excluded.output, reasoning = reasoning + excluded.reasoning, "
-    "cost = cost + excluded.cost, estimated_cost = estimated_cost + excluded.estimated_cost";
+    "cost = min(cost + excluded.cost, 9223372036854775807), "
+    "estimated_cost = min(estimated_cost + excluded.estimated_cost, 9223372036854775807)";
 
 std::optional<Budget> find_budget(Connection& connection, const ProjectId& project,
                                   BudgetScope scope, const std::string& id) {
