@@ -35,6 +35,7 @@ class Batch {
   bool empty() const { return entries_.empty(); }
   const std::vector<journal::Entry>& entries() const { return entries_; }
   const std::vector<journal::Settlement>& settlements() const { return settle_; }
+  const std::vector<journal::Reservation>& reservations() const { return reserve_; }
 
   // What commits together with the entries.
   std::vector<journal::EffectRow> open_effects;

@@ -149,12 +149,13 @@ std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& 
   return std::nullopt;
 }
 
-void Budgets::committed(const journal::Append& append) {
-  for (const journal::Settlement& settlement : append.settle)
-    settled(append.key.project, settlement, append.time);
-  for (const journal::Reservation& reservation : append.reserve)
-    for (const Account& account : covering(append.key.project, reservation.payer)) {
-      account->budget.roll(append.time);
+void Budgets::committed(const ProjectId& project,
+                        const std::vector<journal::Settlement>& settlements,
+                        const std::vector<journal::Reservation>& reservations, UnixMillis time) {
+  for (const journal::Settlement& settlement : settlements) settled(project, settlement, time);
+  for (const journal::Reservation& reservation : reservations)
+    for (const Account& account : covering(project, reservation.payer)) {
+      account->budget.roll(time);
       account->budget.reserved = journal::add_money(account->budget.reserved, reservation.amount);
     }
 }

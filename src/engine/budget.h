@@ -62,8 +62,9 @@ class Budgets {
   /// Puts aside what the call that `body` is the intent of may cost, and writes price, estimate and
   /// reservation into it. Otherwise why it must not be made: one of the wire's turn error codes.
   std::optional<FailureInfo> reserve(Batch& batch, ModelCallStartedBody& body);
-  /// The append is on disk. Drop its holds in the same step.
-  void committed(const journal::Append& append);
+  /// They are on disk. Drop the append's holds in the same step.
+  void committed(const ProjectId& project, const std::vector<journal::Settlement>& settlements,
+                 const std::vector<journal::Reservation>& reservations, UnixMillis time);
   /// So is this settlement, which was in no append.
   void settled(const ProjectId& project, const journal::Settlement& settlement, UnixMillis time);
 

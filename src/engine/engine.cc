@@ -570,13 +570,13 @@ Task<> EngineImpl::quarantine(journal::SessionRow row) {
   if (auto reserved = co_await core_.parts.journal.reservations(row.key))
     for (const journal::Reservation& reservation : *reserved)
       append.settle.push_back(journal::settle_in_full(reservation));
-  journal::Append money{.key = row.key, .time = append.time};
-  money.settle = append.settle;
+  const std::vector<journal::Settlement> settled = append.settle;
+  const UnixMillis time = append.time;
   if (auto effects = co_await core_.parts.journal.effects(row.key))
     for (journal::EffectRow& effect : *effects)
       append.close_effects.push_back(std::move(effect.call_id));
   auto done = co_await core_.parts.journal.append(std::move(append));
-  if (done && loaded) core_.budgets.committed(money);
+  if (done && loaded) core_.budgets.committed(row.key.project, settled, {}, time);
   if (!done)
     log::error("a session could not be quarantined",
                {{"session", row.key.session.value}, {"why", done.error().message}});

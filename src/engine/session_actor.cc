@@ -337,12 +337,10 @@ Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotenc
   if (snapshot_due && state_.head > 0)
     append.snapshot = journal::Snapshot{state_.head, kSnapshotFormat, to_snapshot(state_)};
   bool timers = !append.set_timers.empty();
-  journal::Append money{.key = key_, .time = batch.now()};
-  money.settle = append.settle;
-  money.reserve = append.reserve;
 
   auto receipt = co_await core_.parts.journal.append(std::move(append));
-  if (receipt) core_.budgets.committed(money);
+  if (receipt)
+    core_.budgets.committed(key_.project, batch.settlements(), batch.reservations(), batch.now());
   batch.holds.clear();
   if (!receipt) {
     if (receipt.error().code == ErrorCode::kFenced) die(false);
