@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <set>
 #include <thread>
 
@@ -235,12 +236,13 @@ TEST_P(PostgresStore, WhoOpensItLastHasIt) {
 
 TEST_P(PostgresStore, OpeningsAtTheSameTimeMigrateOnce) {
   std::string url = server().take_database();
-  constexpr int kNodes = 4;
+  constexpr std::size_t kNodes = 4;
+  std::array<FakeEnv, kNodes> envs;  // used by the stores until they are gone
   std::vector<Result<std::unique_ptr<PostgresJournal>>> opened(kNodes);
   {
     std::vector<std::jthread> nodes;
-    for (auto& store : opened)
-      nodes.emplace_back([&] { store = PostgresJournal::open({.url = url}, env_); });
+    for (std::size_t i = 0; i < kNodes; ++i)
+      nodes.emplace_back([&, i] { opened[i] = PostgresJournal::open({.url = url}, envs[i]); });
   }
   std::set<std::uint64_t> epochs;
   for (auto& store : opened) {
