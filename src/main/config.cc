@@ -11,9 +11,9 @@
 #include <filesystem>
 #include <set>
 
-#include "base/decimal.h"
 #include "http/url.h"
 #include "journal/postgres/postgres_journal.h"
+#include "main/price_config.h"
 #include "main/toml_reader.h"
 
 namespace perdure::app {
@@ -141,37 +141,6 @@ Result<ProviderConfig> read_provider(TomlSection& section) {
     return section.wrong("script", "belongs to the kind 'scripted' only");
   if (!provider.base_url.empty()) TRY_VOID(check_url(provider.base_url, section.where("base_url")));
   return provider;
-}
-
-/// price = {input = 2.50, cached_input = 0.25, cache_write = 3.125, output = 10.0}
-Result<std::optional<models::Price>> read_price(TomlSection& model) {
-  TomlSection section = model.section("price");
-  const auto input = section.decimal("input");
-  const auto output = section.decimal("output");
-  const auto cached_input = section.decimal("cached_input");
-  const auto cache_write = section.decimal("cache_write");
-  TRY_VOID(section.finish());
-  if (!section.present()) return std::nullopt;
-  if (!input) return section.wrong("input", "is missing");
-  if (!output) return section.wrong("output", "is missing");
-  const auto pico = [&](std::string_view key, const std::string& text) -> Result<std::int64_t> {
-    constexpr int kPlaces = 6;  // a dollar a million tokens is a million pico-dollars a token
-    const auto parsed = parse_decimal(text, kPlaces);
-    if (parsed && *parsed >= 0) return *parsed;
-    return section.wrong(key,
-                         "must be dollars a million tokens: at least 0, with at most six decimal "
-                         "places");
-  };
-  models::Price price;
-  TRY(plain, pico("input", *input));
-  TRY(cached, pico("cached_input", cached_input.value_or(*input)));
-  TRY(written, pico("cache_write", cache_write.value_or(*input)));
-  TRY(answer, pico("output", *output));
-  price.input = plain;
-  price.cached_input = cached;
-  price.cache_write = written;
-  price.output = answer;
-  return price;
 }
 
 Result<ModelConfig> read_model(TomlSection& section) {

@@ -16,6 +16,11 @@ namespace perdure::models {
 using Money = std::int64_t;
 inline constexpr Money kNanoPerCent = 10'000'000;
 
+/// Decimal places of a dollar's nano-dollars, and of the pico-dollars a token in "dollars a million
+/// tokens".
+inline constexpr int kMoneyPlaces = 9;
+inline constexpr int kPricePlaces = 6;
+
 /// Pico-dollars a token, each.
 struct Price {
   std::int64_t input = 0;
