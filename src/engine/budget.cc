@@ -54,11 +54,11 @@ FailureInfo not_enough(std::string code, std::string_view what, Money limit, Mon
                       what, dollars(limit), dollars(spent), dollars(reserved), dollars(amount))};
 }
 
-FailureInfo no_price(std::string_view what, const std::string& model) {
+FailureInfo no_price(std::string_view what, const std::string& model, const std::string& pool) {
   return {"invalid_request",
-          fmt::format("The {} allows no call of a model without a price, and '{}' has none. Give "
-                      "it one in [[model]] of the server's configuration.",
-                      what, model)};
+          fmt::format("The {} allows no call without a price, and '{}' has none in the pool '{}'. "
+                      "Give it one in [[model]] or [[pool]] of the server's configuration.",
+                      what, model, pool)};
 }
 
 std::int64_t tokens_of_bytes(std::size_t bytes) {
@@ -121,12 +121,13 @@ std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& 
   const Payer payer = payer_of(state, body.provider);
   std::vector<Account> accounts = covering(state.key.project, payer);
   constexpr std::string_view kSession = "session's spending limit";
-  if (!model.price) {
-    if (state.spend_limit) return no_price(kSession, state.agent->model);
-    if (!accounts.empty()) return no_price(name_of(accounts.front()->budget), state.agent->model);
+  body.price = model.price_in(body.pool);
+  if (!body.price) {
+    if (state.spend_limit) return no_price(kSession, state.agent->model, body.pool);
+    if (!accounts.empty())
+      return no_price(name_of(accounts.front()->budget), state.agent->model, body.pool);
     return std::nullopt;
   }
-  body.price = *model.price;
   body.reserved = upper_cost(*body.price, body.estimate);
   if (body.reserved == 0) return std::nullopt;  // what costs nothing fits into every limit
   if (state.spend_limit && journal::add_money(state.spent, body.reserved) > *state.spend_limit)
@@ -197,6 +198,18 @@ async::Task<Result<std::vector<Budget>>> Budgets::list(ProjectId project, UnixMi
     listed.back().roll(now);
   }
   co_return listed;
+}
+
+Result<void> check_priced(const models::Catalog& models, std::string_view model) {
+  TRY(resolved, models.resolve(model));
+  for (const auto& [pool, price] : resolved.pools)
+    if (!price)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("A spending limit needs a model whose price is known, and '{}' has "
+                              "none in the pool '{}': give it one in [[model]] or [[pool]] of the "
+                              "server's configuration.",
+                              model, pool->name));
+  return {};
 }
 
 // ---- what a call is charged ---------------------------------------------------------------------

@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -59,8 +60,9 @@ class Budgets {
   /// Must have succeeded before anything of the project is appended. Reads the store once.
   async::Task<Result<void>> load(ProjectId project);
 
-  /// Puts aside what the call that `body` is the intent of may cost, and writes price, estimate and
-  /// reservation into it. Otherwise why it must not be made: one of the wire's turn error codes.
+  /// Puts aside what the call that `body` is the intent of may cost in the pool that it names, and
+  /// writes price, estimate and reservation into it. Otherwise why it must not be made: one of the
+  /// wire's turn error codes.
   std::optional<FailureInfo> reserve(Batch& batch, ModelCallStartedBody& body);
   /// They are on disk. Drop the append's holds in the same step.
   void committed(const ProjectId& project, const std::vector<journal::Settlement>& settlements,
@@ -85,6 +87,10 @@ class Budgets {
   async::FifoSemaphore changes_;  // of what there is, one after the other
   std::map<ProjectId, Accounts> projects_;
 };
+
+/// Whether every pool that may answer for the model has a price. Else kInvalidArgument, or
+/// kNotFound where nobody answers, with a sentence.
+Result<void> check_priced(const models::Catalog& models, std::string_view model);
 
 /// What the end of the running call is charged, from its intent and what is known of its use.
 Bill bill_of(const SessionState& state, const ModelCallFinishedBody& body);

@@ -7,6 +7,7 @@
 #include "async/signal.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "engine/budget.h"
 #include "engine/limits.h"
 #include "engine/load_session.h"
 #include "engine/queries.h"
@@ -66,9 +67,8 @@ class EngineImpl final : public Engine, public Accounts {
     if (core_.parts.server_tools) return core_.parts.server_tools->admit(url);
     return fail(ErrorCode::kInvalidArgument, "This server uses no tools of other servers.");
   }
-  bool priced(std::string_view model) const override {
-    auto resolved = core_.parts.models.resolve(model);
-    return resolved && resolved->price;
+  Result<void> priced(std::string_view model) const override {
+    return check_priced(core_.parts.models, model);
   }
   Task<Result<Created>> create_session(CreateSession command) override;
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,

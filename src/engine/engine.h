@@ -146,8 +146,9 @@ class Engine {
 
   /// Whether the tools of a server at this URL may be used; else kInvalidArgument with a sentence.
   virtual Result<void> admit_tool_server(std::string_view url) const = 0;
-  /// Whether it is known what this model's tokens cost: a limit on money needs it.
-  virtual bool priced(std::string_view model) const = 0;
+  /// Whether it is known what this model's tokens cost in every pool that may answer for it: a
+  /// limit on money needs that. Else kInvalidArgument with a sentence.
+  virtual Result<void> priced(std::string_view model) const = 0;
 
   /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;

@@ -23,6 +23,8 @@ using testing::IsEmpty;
 constexpr models::Money kAnswerCost = 60'000;
 /// The least that is put aside for a call: its answer alone.
 constexpr models::Money kLongestAnswer = 1'000'000;
+/// Ten times what "priced-model" costs, whatever the token.
+constexpr models::Price kDear{10'000'000, 1'000'000, 20'000'000, 100'000'000};
 
 class EngineBudgetTest : public EngineTest {
  protected:
@@ -55,6 +57,36 @@ class EngineBudgetTest : public EngineTest {
     ASSERT_TRUE(kept) << kept.error().message;
   }
   Budget budget() { return world.run(world.engine->accounts().budgets(world.project))->front(); }
+  /// The engine starts anew, and "pooled" is "priced-model" with these pools.
+  void use(std::vector<models::PoolEntry> pools, bool recover = false) {
+    world.stop();
+    world.models = {priced_model()};
+    world.models.front().name = "pooled";
+    world.models.front().provider.clear();
+    world.more_providers.clear();
+    for (models::PoolEntry& pool : pools) {
+      if (pool.provider.empty()) pool.provider = "fake";
+      if (pool.provider != "fake") world.more_providers.push_back(pool.provider);
+      world.models.front().pools.push_back(pool.name);
+    }
+    world.pools = std::move(pools);
+    world.start(recover);
+  }
+  /// The next call fails at its provider, which says what it used: 10 tokens read and one written.
+  void fail_next() {
+    models::ModelFailure failure{.code = "server_error", .message = "no", .retryable = true};
+    failure.usage = {10, 0, 1, 0};
+    failure.usage_known = true;
+    world.outside.answers.push_back({.failure = failure});
+  }
+  /// What was put aside, call by call.
+  std::vector<models::Money> reservations() {
+    std::vector<models::Money> amounts;
+    for (const journal::Append& append : world.faults.appended)
+      for (const journal::Reservation& reservation : append.reserve)
+        amounts.push_back(reservation.amount);
+    return amounts;
+  }
   TurnView idle_turn(const SessionKey& key) {
     EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
     return world.run(world.engine->turns(key, {}))->data.front();
@@ -239,6 +271,122 @@ TEST_P(EngineBudgetTest, ARefusedAppendGivesBackWhatItHeld) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(world.run(world.engine->create_session(command())));
   world.faults.refuse = nullptr;
   EXPECT_EQ(idle_turn(create(command())).status, TurnStatus::kCompleted);
+}
+
+// ---- prices of pools ----------------------------------------------------------------------------
+
+TEST_P(EngineBudgetTest, APoolWithAPriceOfItsOwnIsChargedThatOne) {
+  use({{.name = "a"}, {.name = "b", .provider = "other", .priority = 1, .price = kDear}});
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  fail_next();
+  SessionKey key = create(command("hello", "pooled"));
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kCompleted);
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake", "other"));
+  expect_spent(key, 20'000 + 10 * kAnswerCost, 2);
+  const std::vector<models::Money> reserved = reservations();
+  ASSERT_EQ(reserved.size(), 2u);
+  EXPECT_EQ(reserved[1], 10 * reserved[0]) << "the same call, dearer";
+  auto rows = world.run(
+      world.engine->accounts().usage({.project = world.project, .by = {UsageBy::kProvider}}));
+  ASSERT_EQ(rows->size(), 2u);
+  for (const auto& row : *rows)
+    EXPECT_EQ(row.counts.cost, row.values.front() == "fake" ? 20'000 : 10 * kAnswerCost);
+}
+
+TEST_P(EngineBudgetTest, WhatMustBeLeftIsWhatTheChosenPoolMayCost) {
+  use({{.name = "a"}, {.name = "b", .provider = "other", .priority = 1, .price = kDear}});
+  const models::Money limit = 2 * kLongestAnswer;  // enough for the one, not for the other
+  CreateSession one = command("hello", "pooled");
+  one.spend_limit = limit;
+  fail_next();
+  SessionKey key = create(one);
+  EXPECT_EQ(code(idle_turn(key)), "session_budget_exceeded");
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake"));
+  expect_spent(key, 20'000, 1);
+  put(BudgetScope::kProject, "default", limit + 20'000);
+  fail_next();
+  key = create(command("hello", "pooled"));
+  EXPECT_EQ(code(idle_turn(key)), "project_spend_limit_exceeded");
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake", "fake"));
+  EXPECT_EQ(budget().reserved, 0);
+  ASSERT_TRUE(world.send(key, "again"));
+  EXPECT_EQ(code(idle_turn(key)), "none") << "the cheap pool is enough where it answers";
+}
+
+TEST_P(EngineBudgetTest, TokensOfAReservationPaidByTheHourCostNothing) {
+  use({{.name = "ptu", .pool_class = models::PoolClass::kReserved, .price_per_hour = 1},
+       {.name = "paid", .provider = "other"}});
+  put(BudgetScope::kProject, "default", 10);
+  SessionKey key = create(command("hello", "pooled"));
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kCompleted);
+  expect_spent(key, 0, 1);
+  EXPECT_EQ(total().unpriced, 0) << "nothing is a price";
+  fail_next();
+  ASSERT_TRUE(world.send(key, "again"));
+  EXPECT_EQ(code(idle_turn(key)), "project_spend_limit_exceeded") << "what spills over is paid for";
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake", "fake"));
+}
+
+TEST_P(EngineBudgetTest, ALimitNeedsAPriceInEveryPool) {
+  use({{.name = "a", .price = kDear}, {.name = "b", .provider = "other", .priority = 1}});
+  EXPECT_TRUE(world.engine->priced("pooled"));
+  EXPECT_FALSE(world.engine->priced("unknown"));
+  world.models.front().price.reset();
+  world.stop();
+  world.start(/*recover=*/false);
+  auto refused = world.engine->priced("pooled");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, HasSubstr("'pooled' has none in the pool 'b'"));
+
+  // A limit that comes later, or a price that goes, meets the call that has none.
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  fail_next();
+  SessionKey key = create(command("hello", "pooled"));
+  EXPECT_EQ(code(idle_turn(key)), "invalid_request");
+  EXPECT_THAT(idle_turn(key).error->message, HasSubstr("'pooled' has none in the pool 'b'"));
+  EXPECT_THAT(world.outside.asked, ElementsAre("fake"));
+  expect_spent(key, 200'000, 1);
+}
+
+TEST_P(EngineBudgetTest, ACallThatWaitsForAPoolReservesNothing) {
+  use({{.name = "a", .price = kDear}});
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  world.outside.respond = [](const models::ModelRequest&) {
+    return Answer{.failure = models::ModelFailure{
+                      .code = "server_error", .message = "no", .retryable = true}};
+  };
+  for (int i = 0; i < 10; ++i) create(command("breaks it", "pooled"));
+  world.until([&] {
+    return std::ranges::any_of(world.engine->pools(),
+                               [](const models::PoolStatus& pool) { return pool.state == "open"; });
+  });
+  world.settle();
+  const std::uint64_t before = world.engine->counters().model_calls_abandoned;
+  SessionKey key = create(command("waits", "pooled"));
+  world.until([&] { return world.engine->counters().model_calls_abandoned > before; });
+  EXPECT_EQ(world.view(key)->status, SessionStatus::kInProgress);
+  EXPECT_EQ(world.view(key)->reserved, 0);
+  EXPECT_THAT(*world.run(world.journal->reservations(key)), IsEmpty());
+  EXPECT_EQ(budget().reserved, 0);
+  world.outside.respond = nullptr;
+  world.env.advance(120'000);
+  world.engine->check_timers();
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kCompleted);
+  EXPECT_EQ(world.view(key)->spent, 10 * kAnswerCost);
+}
+
+TEST_P(EngineBudgetTest, ACallIsChargedThePriceOfItsIntentWhateverIsConfiguredLater) {
+  use({{.name = "a"}});
+  put(BudgetScope::kProject, "default", 1'000'000'000);
+  world.outside.answers.push_back({.chunks = {"half"}, .hang = true});
+  SessionKey key = create(command("hello", "pooled"));
+  world.until([&] { return world.outside.requests.size() == 1; });
+  const models::Money reserved = budget().reserved;
+  EXPECT_GT(reserved, kLongestAnswer);
+  use({{.name = "b", .price = kDear}}, /*recover=*/true);
+  EXPECT_EQ(idle_turn(key).status, TurnStatus::kCompleted);
+  expect_spent(key, reserved + 10 * kAnswerCost, 2);
 }
 
 // ---- charged once ------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ requests_per_minute = 600
 tokens_per_minute = 100000
 units = 50
 price_per_hour = "12.50"
+price = {input = 0.50, output = 4}
 [[model]]
 name = "big"
 pools = ["ptu", "one"]
@@ -138,7 +139,8 @@ pools = ["ptu", "one"]
   EXPECT_EQ(config.pools[0].requests_per_minute, 600);
   EXPECT_EQ(config.pools[0].tokens_per_minute, 100000);
   EXPECT_EQ(config.pools[0].units, 50);
-  EXPECT_EQ(config.pools[0].price_per_hour, "12.50");
+  EXPECT_EQ(config.pools[0].price_per_hour, 12'500'000'000);
+  EXPECT_EQ(config.pools[0].price, (models::Price{500'000, 500'000, 500'000, 4'000'000}));
   EXPECT_EQ(config.models[0].pools, (std::vector<std::string>{"ptu", "one"}));
 }
 
@@ -159,7 +161,24 @@ TEST_F(ConfigTest, AMistakeAboutCapacityIsNamedWithItsPlace) {
        "perdure.toml:8: [[pool]] max_in_flight must be between 0 and 1000000"},
       {pool + "units = 3\n", "perdure.toml:8: [[pool]] units belong to the class 'reserved' only"},
       {pool + "class = 'reserved'\nprice_per_hour = 'much'\n",
-       "perdure.toml:9: [[pool]] price_per_hour must be dollars as a text, such as \"12.50\""},
+       "perdure.toml:9: [[pool]] price_per_hour must be dollars as a text, such as \"12.50\", with "
+       "at most nine decimal places"},
+      {pool + "class = 'reserved'\nprice_per_hour = '-1'\n",
+       "perdure.toml:9: [[pool]] price_per_hour must be dollars as a text, such as \"12.50\", with "
+       "at most nine decimal places"},
+      {pool + "class = 'reserved'\nprice_per_hour = ''\n",
+       "perdure.toml:9: [[pool]] price_per_hour must be dollars as a text, such as \"12.50\", with "
+       "at most nine decimal places"},
+      {pool + "price_per_hour = '1'\n",
+       "perdure.toml:8: [[pool]] price_per_hour belongs to the class 'reserved' only"},
+      {pool + "class = 'reserved'\nunits = 1000000\nprice_per_hour = '400'\n",
+       "perdure.toml:10: [[pool]] price_per_hour makes the reservation dearer than can be counted"},
+      {pool + "price = {input = 1}\n", "perdure.toml:8: [price] output is missing"},
+      {pool + "price = 'much'\n",
+       "perdure.toml:8: [[pool]] price must be a table, written [price], not a string"},
+      {pool + "price = {input = 1, output = -2}\n",
+       "perdure.toml:8: [price] output must be dollars a million tokens: at least 0, with at most "
+       "six decimal places"},
       {provider + "[[pool]]\nname = 'one'\nprovider = 'one'\n",
        "perdure.toml:6: [[pool]] name 'one' names two pools (every provider has one of its own "
        "name)"},

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
+
+#include "base/decimal.h"
+#include "main/price_config.h"
 
 namespace perdure::app {
 namespace {
@@ -27,14 +31,15 @@ Result<void> check(const TomlSection& section, const std::vector<Bounded>& all) 
   return {};
 }
 
-bool is_price(std::string_view text) {
-  auto digits = [](std::string_view part) {
-    return !part.empty() && part.size() <= 12 &&
-           std::ranges::all_of(part, [](char c) { return c >= '0' && c <= '9'; });
-  };
-  std::size_t point = text.find('.');
-  if (point == std::string_view::npos) return digits(text);
-  return digits(text.substr(0, point)) && digits(text.substr(point + 1));
+/// Of one unit, in nano-dollars.
+Result<std::optional<models::Money>> read_price_per_hour(TomlSection& section) {
+  const auto text = section.text("price_per_hour");
+  if (!text) return std::nullopt;
+  const auto money = parse_decimal(*text, models::kMoneyPlaces);
+  if (money && *money >= 0) return money;
+  return section.wrong("price_per_hour",
+                       "must be dollars as a text, such as \"12.50\", with at most nine decimal "
+                       "places");
 }
 
 /// Kept as it was written until it is checked: a cut value would pass for another one.
@@ -89,7 +94,10 @@ Result<models::PoolEntry> read_pool(TomlSection& section) {
   pool.tokens_per_minute = section.integer("tokens_per_minute").value_or(0);
   auto units = section.integer("units");
   pool.units = as_int(units.value_or(0));
-  pool.price_per_hour = section.text("price_per_hour").value_or("");
+  TRY(price, read_price(section));
+  TRY(price_per_hour, read_price_per_hour(section));
+  pool.price = price;
+  pool.price_per_hour = price_per_hour;
   TRY_VOID(section.finish());
   if (pool.name.empty()) return section.wrong("name", "is missing");
   if (pool.provider.empty()) return section.wrong("provider", "is missing");
@@ -108,10 +116,10 @@ Result<models::PoolEntry> read_pool(TomlSection& section) {
                            {"units", pool.units, units ? 1 : 0, kLargestCount}}));
   bool reserved = pool.pool_class == models::PoolClass::kReserved;
   if (units && !reserved) return section.wrong("units", "belong to the class 'reserved' only");
-  if (!pool.price_per_hour.empty() && !reserved)
+  if (pool.price_per_hour && !reserved)
     return section.wrong("price_per_hour", "belongs to the class 'reserved' only");
-  if (!pool.price_per_hour.empty() && !is_price(pool.price_per_hour))
-    return section.wrong("price_per_hour", "must be dollars as a text, such as \"12.50\"");
+  if (models::cost_per_day(pool) == std::numeric_limits<models::Money>::max())
+    return section.wrong("price_per_hour", "makes the reservation dearer than can be counted");
   return pool;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 namespace perdure::models {
@@ -32,6 +33,27 @@ std::optional<PoolClass> pool_class_from(std::string_view word) {
   auto found = std::ranges::find(kClasses, word, &decltype(kClasses)::value_type::second);
   if (found == kClasses.end()) return std::nullopt;
   return found->first;
+}
+
+std::optional<Money> cost_per_day(const PoolEntry& pool) {
+  if (!pool.price_per_hour) return std::nullopt;
+  using Wide = __int128;
+  const Wide cost = static_cast<Wide>(*pool.price_per_hour) * std::max(pool.units, 1) * 24;
+  return static_cast<Money>(std::min<Wide>(cost, std::numeric_limits<Money>::max()));
+}
+
+std::optional<Price> Resolved::price_in(std::string_view pool) const {
+  auto found =
+      std::ranges::find(pools, pool, [](const ResolvedPool& one) { return one.entry->name; });
+  return found == pools.end() ? std::nullopt : found->price;
+}
+
+const std::string& Resolved::upstream_in(const PoolEntry& pool) const {
+  return pool.upstream.empty() ? upstream : pool.upstream;
+}
+
+std::int64_t Resolved::window_in(const PoolEntry& pool) const {
+  return pool.context_window > 0 ? pool.context_window : context_window;
 }
 
 Result<Catalog> Catalog::make(std::vector<std::unique_ptr<Provider>> providers,
@@ -111,23 +133,31 @@ Result<Resolved> Catalog::resolve(std::string_view model) const {
   if (providers_.empty())
     return fail(ErrorCode::kNotFound, "No model provider is configured.", "model");
   Resolved resolved;
+  auto add = [&](std::string_view name, const std::optional<Price>& of_model) {
+    const PoolEntry* entry = pool(name);
+    resolved.pools.push_back({entry, price(*entry, of_model)});
+  };
   if (auto entry = models_.find(model); entry != models_.end()) {
     const ModelEntry& found = entry->second;
     resolved.upstream = found.upstream;
     resolved.context_window = found.context_window;
-    resolved.price = found.price;
     resolved.name_tools = found.name_tools;
     resolved.max_output_tokens = found.max_output_tokens;
-    for (const std::string& name : found.pools) resolved.pools.push_back(pool(name));
+    for (const std::string& name : found.pools) add(name, found.price);
   } else {
     resolved.upstream = model;
-    resolved.pools.push_back(pool(providers_.front()->name()));
+    add(providers_.front()->name(), std::nullopt);
   }
-  resolved.provider = provider(resolved.pools.front()->provider);
-  const bool free = std::ranges::all_of(
-      resolved.pools, [&](const PoolEntry* entry) { return provider(entry->provider)->is_free(); });
-  if (!resolved.price && free) resolved.price = Price{};
+  resolved.provider = provider(resolved.pools.front().entry->provider);
   return resolved;
+}
+
+std::optional<Price> Catalog::price(const PoolEntry& pool,
+                                    const std::optional<Price>& of_model) const {
+  if (pool.price) return pool.price;
+  if (pool.price_per_hour) return Price{};
+  if (!of_model && provider(pool.provider)->is_free()) return Price{};
+  return of_model;
 }
 
 Provider* Catalog::provider(std::string_view name) const {

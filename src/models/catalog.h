@@ -38,10 +38,14 @@ struct PoolEntry {
   int max_in_flight = 0;
   std::int64_t requests_per_minute = 0;
   std::int64_t tokens_per_minute = 0;
-  // Of reserved capacity, for who looks at what it costs.
-  int units = 0;
-  std::string price_per_hour;  ///< dollars, as written
+  std::optional<Price> price;  ///< of its tokens, whatever the model; none: see Catalog::resolve
+  // Of reserved capacity.
+  int units = 0;                        ///< 0: not told, which counts as one
+  std::optional<Money> price_per_hour;  ///< of one unit, used or not
 };
+
+/// What a reservation costs in 24 hours, used or not; none where its price is not told. Saturates.
+std::optional<Money> cost_per_day(const PoolEntry& pool);
 
 /// How a provider's calls are made, whatever pool they go through.
 struct CallRules {
@@ -56,7 +60,7 @@ struct ModelEntry {
   std::string provider;                ///< name of a provider: the short form of its pool
   std::string upstream;                ///< what the provider is asked for
   std::int64_t context_window = 0;     ///< tokens, 0: unknown
-  std::optional<Price> price;          ///< none: what it costs is not known
+  std::optional<Price> price;          ///< where a pool has none; none: what it costs is not known
   std::int64_t max_output_tokens = 0;  ///< of one answer, 0: the provider's limit
   /// For models too small to decide on tools themselves: a message that names a tool makes the
   /// model call it, and without such a message it calls none.
@@ -64,14 +68,24 @@ struct ModelEntry {
   std::vector<std::string> pools;  ///< names of pools; empty: the provider's own
 };
 
+/// A pool that may answer for a model.
+struct ResolvedPool {
+  const PoolEntry* entry;
+  std::optional<Price> price;  ///< of the model's tokens there; none: nobody knows
+};
+
 struct Resolved {
-  Provider* provider = nullptr;  ///< of the first pool
-  std::vector<const PoolEntry*> pools;
+  Provider* provider = nullptr;     ///< of the first pool
+  std::vector<ResolvedPool> pools;  ///< never empty
   std::string upstream;
   std::int64_t context_window = 0;
-  std::optional<Price> price;
   bool name_tools = false;
   std::int64_t max_output_tokens = 0;
+
+  // What holds in one of the pools.
+  std::optional<Price> price_in(std::string_view pool) const;
+  const std::string& upstream_in(const PoolEntry& pool) const;
+  std::int64_t window_in(const PoolEntry& pool) const;
 };
 
 class Catalog {
@@ -83,7 +97,9 @@ class Catalog {
                               std::vector<ModelEntry> models, std::vector<PoolEntry> pools = {},
                               std::map<std::string, CallRules, std::less<>> rules = {});
 
-  /// kNotFound when there is no provider at all.
+  /// kNotFound when there is no provider at all. A pool's tokens cost its own price; where it has
+  /// none nothing if they are paid by the hour, else the model's price, and where that has none
+  /// either nothing if the provider is free.
   Result<Resolved> resolve(std::string_view model) const;
   const std::vector<std::unique_ptr<Provider>>& providers() const { return providers_; }
   const std::map<std::string, ModelEntry, std::less<>>& models() const { return models_; }
@@ -95,6 +111,7 @@ class Catalog {
  private:
   Result<void> add_pools(std::vector<PoolEntry> pools);
   const PoolEntry* pool(std::string_view name) const;
+  std::optional<Price> price(const PoolEntry& pool, const std::optional<Price>& of_model) const;
 
   std::vector<std::unique_ptr<Provider>> providers_;
   std::map<std::string, ModelEntry, std::less<>> models_;

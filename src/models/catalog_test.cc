@@ -2,10 +2,25 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <tuple>
+
 #include "models/scripted.h"
 
 namespace perdure::models {
 namespace {
+
+/// Calls of it cost money.
+class PaidProvider final : public Provider {
+ public:
+  std::string_view name() const override { return "paid"; }
+  std::string_view kind() const override { return "fake"; }
+  Capabilities capabilities() const override { return {}; }
+  async::Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest, ModelSink*,
+                                                                 async::CancelToken) override {
+    co_return ModelOutput{};
+  }
+};
 
 std::vector<std::unique_ptr<Provider>> providers(std::initializer_list<const char*> names) {
   std::vector<std::unique_ptr<Provider>> out;
@@ -36,6 +51,59 @@ TEST(Catalog, SendsAnUnknownNameAsItIsToTheFirstProvider) {
   ASSERT_TRUE(resolved);
   EXPECT_EQ(resolved->provider->name(), "one");
   EXPECT_EQ(resolved->upstream, "gpt-anything");
+}
+
+TEST(Catalog, APoolsPriceIsItsOwnOrTheModels) {
+  constexpr Price kOfModel{1, 2, 3, 4}, kOfPool{5, 6, 7, 8};
+  auto all = providers({"free"});
+  all.insert(all.begin(), std::make_unique<PaidProvider>());
+  std::vector<PoolEntry> pools = {
+      {.name = "own", .provider = "paid", .price = kOfPool},
+      {.name = "hours", .provider = "paid", .price_per_hour = 1},
+      {.name = "both", .provider = "paid", .price = kOfPool, .price_per_hour = 1},
+      {.name = "reserved", .provider = "paid", .pool_class = PoolClass::kReserved}};
+  ModelEntry priced{.name = "priced", .price = kOfModel};
+  priced.pools = {"paid", "own", "hours", "both", "reserved", "free"};
+  ModelEntry unpriced{.name = "unpriced", .pools = priced.pools};
+  auto catalog = Catalog::make(std::move(all), {priced, unpriced}, std::move(pools));
+  ASSERT_TRUE(catalog) << catalog.error().message;
+  const Resolved with = *catalog->resolve("priced"), without = *catalog->resolve("unpriced");
+  for (const auto& [pool, expected, alone] :
+       std::vector<std::tuple<std::string, std::optional<Price>, std::optional<Price>>>{
+           {"paid", kOfModel, std::nullopt},
+           {"own", kOfPool, kOfPool},
+           {"hours", Price{}, Price{}},
+           {"both", kOfPool, kOfPool},
+           {"reserved", kOfModel, std::nullopt},
+           {"free", kOfModel, Price{}},
+           {"nowhere", std::nullopt, std::nullopt}}) {
+    EXPECT_EQ(with.price_in(pool), expected) << pool;
+    EXPECT_EQ(without.price_in(pool), alone) << pool;
+  }
+  EXPECT_EQ(catalog->resolve("unknown")->price_in("paid"), std::nullopt);
+  EXPECT_EQ(catalog->resolve("unknown")->price_in("own"), std::nullopt) << "it does not go there";
+}
+
+TEST(Catalog, APoolsWindowAndUpstreamAreItsOwnOrTheModels) {
+  ModelEntry model{.name = "m", .upstream = "u", .context_window = 100, .pools = {"one", "own"}};
+  auto catalog =
+      Catalog::make(providers({"one"}), {model},
+                    {{.name = "own", .provider = "one", .upstream = "v", .context_window = 50}});
+  ASSERT_TRUE(catalog);
+  const Resolved resolved = *catalog->resolve("m");
+  EXPECT_EQ(resolved.window_in(*resolved.pools[0].entry), 100);
+  EXPECT_EQ(resolved.upstream_in(*resolved.pools[0].entry), "u");
+  EXPECT_EQ(resolved.window_in(*resolved.pools[1].entry), 50);
+  EXPECT_EQ(resolved.upstream_in(*resolved.pools[1].entry), "v");
+}
+
+TEST(Catalog, AReservationCostsItsUnitsDayAndNight) {
+  constexpr Money kDollar = 100 * kNanoPerCent;
+  EXPECT_EQ(cost_per_day({.units = 50}), std::nullopt);
+  EXPECT_EQ(cost_per_day({.units = 50, .price_per_hour = kDollar}), 1'200 * kDollar);
+  EXPECT_EQ(cost_per_day({.price_per_hour = kDollar / 2}), 12 * kDollar) << "one unit";
+  constexpr Money kMost = std::numeric_limits<Money>::max();
+  EXPECT_EQ(cost_per_day({.units = 1'000'000, .price_per_hour = kMost}), kMost);
 }
 
 TEST(Catalog, SaysWhichConfigurationIsWrong) {

@@ -158,15 +158,12 @@ Route Router::route(const RouteQuery& query) {
   std::vector<Pool*> healthy;
   Pool* widest = nullptr;  // of those that are rejected by the estimate alone
   std::int64_t widest_window = 0, soonest = -1, largest_failed = -1;
-  auto window_of = [&](const PoolEntry& entry) {
-    return entry.context_window > 0 ? entry.context_window : resolved->context_window;
-  };
   for (const Tried& tried : query.tried)
     if (Pool* failed = pool(tried.pool); failed && tried.code == "context_length_exceeded")
-      largest_failed = std::max(largest_failed, window_of(failed->entry()));
-  for (const PoolEntry* entry : resolved->pools) {
+      largest_failed = std::max(largest_failed, resolved->window_in(failed->entry()));
+  for (const auto& [entry, price] : resolved->pools) {
     Pool* candidate = pool(entry->name);
-    std::int64_t window = window_of(*entry), wait = -1;
+    std::int64_t window = resolved->window_in(*entry), wait = -1;
     std::string why = reject(*candidate, window, query, &wait);
     if (why.empty() && largest_failed >= 0 && window <= largest_failed)
       why = "its context window is no larger than one that was too small";
@@ -252,7 +249,7 @@ Route Router::chosen(const Resolved& resolved, const RouteQuery& query,
   Route route;
   route.pool = first.name;
   route.provider = first.provider;
-  route.upstream = first.upstream.empty() ? resolved.upstream : first.upstream;
+  route.upstream = resolved.upstream_in(first);
   for (std::size_t i = 0; i < ranked.size(); ++i)
     route.candidates.push_back({ranked[i].pool->entry().name, static_cast<int>(i) + 1, {}});
   std::ranges::move(rejected, std::back_inserter(route.candidates));
@@ -316,7 +313,7 @@ async::Task<std::expected<Pool::Lease, ModelFailure>> Router::admit(std::string 
 Result<Capabilities> Router::capabilities(std::string_view model) const {
   TRY(resolved, catalog_.resolve(model));
   Capabilities all;
-  for (const PoolEntry* entry : resolved.pools) {
+  for (const auto& [entry, price] : resolved.pools) {
     Capabilities can = catalog_.provider(entry->provider)->capabilities();
     all.reasoning_summary |= can.reasoning_summary;
     all.verbosity |= can.verbosity;

@@ -1,5 +1,6 @@
 #include "facades/admin/capacity.h"
 
+#include "base/decimal.h"
 #include "facades/common/json_writer.h"
 
 namespace perdure::facades::admin {
@@ -29,7 +30,8 @@ void append_pool(std::string& out, const models::PoolStatus& status) {
   append_limit(writer, "requests_per_minute", entry.requests_per_minute);
   append_limit(writer, "tokens_per_minute", entry.tokens_per_minute);
   if (entry.units > 0) writer.number("units", entry.units);
-  if (!entry.price_per_hour.empty()) writer.text("price_per_hour", entry.price_per_hour);
+  if (entry.price_per_hour)
+    writer.text("price_per_hour", format_decimal(*entry.price_per_hour, models::kMoneyPlaces, 2));
   ObjectWriter(writer.begin("last_minute"))
       .number("calls", status.recent_calls)
       .number("failures", status.recent_failures)

@@ -28,7 +28,7 @@ class FakeEngine final : public engine::Engine {
   }
   Result<models::Capabilities> capabilities(std::string_view) const override { return not_here(); }
   Result<void> admit_tool_server(std::string_view) const override { return not_here(); }
-  bool priced(std::string_view) const override { return false; }
+  Result<void> priced(std::string_view) const override { return {}; }
   engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
   Task<Result<engine::Created>> create_session(engine::CreateSession) override {
     co_return not_here();

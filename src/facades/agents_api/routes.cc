@@ -182,12 +182,9 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
     for (const engine::InputMessage& message : command.input)
       CO_TRY_VOID(check_capabilities(message, "input", *capabilities));
   }
-  if (command.spend_limit && !engine_.priced(command.agent.model))
-    co_return fail(ErrorCode::kInvalidArgument,
-                   fmt::format("A spending limit needs a model whose price is known, and '{}' has "
-                               "none: give it one in [[model]] of the server's configuration.",
-                               command.agent.model),
-                   "spend_control.limit");
+  if (command.spend_limit)
+    if (auto priced = engine_.priced(command.agent.model); !priced)
+      co_return fail(ErrorCode::kInvalidArgument, priced.error().message, "spend_control.limit");
   command.project = caller.project;
   command.principal = caller.principal;
   command.workstream = std::move(workstream);

@@ -38,7 +38,10 @@ class FakeEngine final : public engine::Engine {
  public:
   Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
   Result<void> admit_tool_server(std::string_view) const override { return {}; }
-  bool priced(std::string_view) const override { return has_price; }
+  Result<void> priced(std::string_view model) const override {
+    if (has_price) return {};
+    return fail(ErrorCode::kInvalidArgument, "No price: " + std::string(model) + '.');
+  }
   bool has_price = true;
   engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
   models::Capabilities can{.reasoning_summary = true,
@@ -383,6 +386,7 @@ TEST_F(RoutesTest, ASpendingLimitIsKeptInCentsAndNeedsAPrice) {
   auto refused = call("POST", kSessions, {.body = body});
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(body_of(refused).at("error").at("param"), "spend_control.limit");
+  EXPECT_EQ(body_of(refused).at("error").at("message"), "No price: m.");
   EXPECT_EQ(engine_.creations, 1);
 }
 
