@@ -11,6 +11,7 @@
 #include "cli/agent_commands.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/model_commands.h"
 #include "cli/money_commands.h"
 #include "main/app.h"
 #include "main/config.h"

@@ -213,36 +213,6 @@ int lift_stop(const CommonFlags& flags, const app::Environment& environment,
   return kDone;
 }
 
-int show_models(const CommonFlags& flags, const app::Environment& environment) {
-  const auto client = ApiClient::connect(flags.server, environment);
-  if (!client) return report(client.error());
-  const auto capacity = client->call("GET", "/api/models");
-  if (!capacity) return report(capacity.error());
-  if (flags.json) return print_json(*capacity);
-  std::vector<TableRow> rows;
-  for (const json::value& value : get_array(capacity->get_object(), "models")) {
-    const json::object& model = value.get_object();
-    std::string pools;
-    for (const json::value& pool : get_array(model, "pools"))
-      pools += (pools.empty() ? "" : ", ") + std::string(as_view(pool.get_string()));
-    rows.push_back({text_of(model, "name"), pools});
-  }
-  if (!rows.empty()) fmt::print("{}\n", table({"MODEL", "POOLS"}, rows));
-  rows.clear();
-  for (const json::value& value : get_array(capacity->get_object(), "pools")) {
-    const json::object& pool = value.get_object();
-    const json::object& recent = get_object(pool, "last_minute");
-    rows.push_back({text_of(pool, "name"), text_of(pool, "class"), text_of(pool, "state"),
-                    fmt::format("{}", get_int(pool, "in_flight")),
-                    fmt::format("{}", get_int(pool, "waiting")),
-                    fmt::format("{}/{}", get_int(recent, "failures"), get_int(recent, "calls")),
-                    text_of(get_object(pool, "last_error"), "message")});
-  }
-  fmt::print("{}",
-             table({"POOL", "CLASS", "STATE", "RUNNING", "WAITING", "FAILED", "LAST ERROR"}, rows));
-  return kDone;
-}
-
 int print_version(bool as_json) {
   const app::Version version = app::version();
   if (as_json)

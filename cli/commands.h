@@ -39,8 +39,6 @@ int list_stops(const CommonFlags& flags, const app::Environment& environment,
                const std::optional<std::string>& project, bool with_lifted);
 int lift_stop(const CommonFlags& flags, const app::Environment& environment, const std::string& id);
 
-int show_models(const CommonFlags& flags, const app::Environment& environment);
-
 int print_version(bool as_json);
 
 }  // namespace perdure::cli

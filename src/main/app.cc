@@ -434,7 +434,9 @@ facades::admin::Numbers Server::numbers() {
 facades::admin::Capacity Server::capacity() {
   facades::admin::Capacity capacity{.pools = engine_->pools()};
   for (const auto& [name, model] : models_->catalog.models())
-    capacity.models.push_back({name, model.pools});
+    if (auto resolved = models_->catalog.resolve(name))
+      capacity.models.push_back({name, std::move(*resolved)});
+  if (auto unknown = models_->catalog.resolve("")) capacity.unknown = std::move(*unknown);
   return capacity;
 }
 

@@ -424,6 +424,68 @@ class CliTest(unittest.TestCase):
         self.assertIn("data", json.loads(self.run_cli("usage", "--from", "2020-01-01", "--json").stdout))
         self.run_cli("usage", "--from", "yesterday", status=1)
 
+    def test_what_models_cost_is_shown_pool_by_pool(self):
+        (self.home / "perdure.toml").write_text("""
+            [[provider]]
+            name = "outside"
+            kind = "openai-chat"
+            base_url = "http://127.0.0.1:9/v1"
+            [[provider]]
+            name = "scripted"
+            kind = "scripted"
+            [[pool]]
+            name = "ours"
+            provider = "outside"
+            class = "reserved"
+            context_window = 4096
+            units = 50
+            price_per_hour = "1.50"
+            [[pool]]
+            name = "flexible"
+            provider = "outside"
+            class = "flex"
+            price = {input = 1.25, output = 5}
+            [[model]]
+            name = "big"
+            pools = ["ours", "outside", "flexible"]
+            context_window = 8192
+            price = {input = 2.5, cached_input = 0.25, output = 10}
+            [[model]]
+            name = "half"
+            pools = ["flexible", "outside"]
+            [[model]]
+            name = "demo"
+            provider = "scripted"
+            """)
+        url = Server(self, "dev", "--listen", "127.0.0.1:0").url
+        shown = self.run_cli("models").stdout
+        rows = [line.split(None, 4) for line in shown.splitlines()[1:7]]
+        self.assertEqual(rows, [
+            ["big", "ours", "outside", "4096", "by the hour"],
+            ["big", "outside", "outside", "8192", "$2.50 in, $0.25 cached, $10.00 out"],
+            ["big", "flexible", "outside", "8192", "$1.25 in, $5.00 out"],
+            ["demo", "scripted", "scripted", "unknown", "free"],
+            ["half", "flexible", "outside", "unknown", "$1.25 in, $5.00 out"],
+            ["half", "outside", "outside", "unknown", "no price"]], shown)
+        self.assertRegex(shown, r"\(any other\) +outside +outside +unknown +no price\n")
+        self.assertRegex(shown, r"\nours +50 +\$1\.50 +\$1800\.00\n")
+        told = json.loads(self.run_cli("models", "--json").stdout)
+        reservation = next(pool for pool in told["pools"] if pool["name"] == "ours")
+        self.assertEqual([reservation[key] for key in ("units", "price_per_hour", "cost_per_day")],
+                         [50, "1.50", "1800.00"])
+
+        def limited(model):
+            status, text = request(url + "/v1/agents/sessions", key="x", method="POST", body={
+                "agent": {"model": model}, "environment": {"type": "none"}, "input": "Go",
+                "spend_control": {"limit": 100}})
+            return status, (json.loads(text)["error"] or {}).get("message")
+
+        self.assertEqual(limited("big"), (201, None))
+        self.assertEqual(limited("demo"), (201, None))
+        status, message = limited("half")
+        self.assertEqual(status, 400)
+        self.assertIn("'half' has none in the pool 'outside'", message)
+
     def test_a_wrong_stop_is_explained(self):
         self.dev()
         self.run_cli("stop", "planet", "x", "--reason", "r", status=2)

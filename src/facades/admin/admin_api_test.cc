@@ -16,7 +16,14 @@ class FakeStatus final : public ServerStatus {
   Numbers numbers() override {
     return {.version = "1.2.3", .store = {.commits = 7}, .pools = pools()};
   }
-  Capacity capacity() override { return {{{"big", {"ptu"}}}, pools()}; }
+  Capacity capacity() override {
+    models::Resolved big{.pools = {{&pool, models::Price{}}, {&other, std::nullopt}},
+                         .upstream = "big-1",
+                         .context_window = 8192};
+    models::Resolved unknown{
+        .pools = {{&other, models::Price{2'500'000, 250'000, 3'125'000, 10'000'000}}}};
+    return {{{"big", big}}, unknown, pools()};
+  }
   std::vector<models::PoolStatus> pools() {
     models::PoolStatus status{.entry = &pool, .state = "open", .breaker = "open"};
     status.in_flight = 3;
@@ -24,7 +31,15 @@ class FakeStatus final : public ServerStatus {
     status.last_error = "too late";
     return {status};
   }
-  models::PoolEntry pool{.name = "ptu", .provider = "azure", .max_in_flight = 20};
+  models::PoolEntry pool{.name = "ptu",
+                         .provider = "azure",
+                         .upstream = "deployed",
+                         .pool_class = models::PoolClass::kReserved,
+                         .context_window = 4096,
+                         .max_in_flight = 20,
+                         .units = 50,
+                         .price_per_hour = 1'000'000'000};
+  models::PoolEntry other{.name = "paid", .provider = "paid"};
   std::vector<Obstacle> found;
 };
 
@@ -76,12 +91,25 @@ TEST_F(AdminApiTest, MetricsCarryTheNumbers) {
 TEST_F(AdminApiTest, TheOperatorSeesHowEveryPoolIs) {
   const Response shown = call("GET", "/api/models");
   ASSERT_EQ(shown.status, 200);
-  EXPECT_NE(shown.body.find(R"("models":[{"name":"big","pools":["ptu"]}])"), std::string::npos);
+  EXPECT_NE(
+      shown.body.find(
+          R"("models":[{"name":"big","max_output_tokens":null,"pools":[)"
+          R"({"name":"ptu","provider":"azure","upstream":"deployed","context_window":4096,)"
+          R"("price":{"input":"0.00","cached_input":"0.00","cache_write":"0.00","output":"0.00"}},)"
+          R"({"name":"paid","provider":"paid","upstream":"big-1","context_window":8192,)"
+          R"("price":null}]}],"unknown_models":{"pools":[)"
+          R"({"name":"paid","provider":"paid","upstream":null,"context_window":null,"price":)"
+          R"({"input":"2.50","cached_input":"0.25","cache_write":"3.125","output":"10.00"}}]})"),
+      std::string::npos)
+      << shown.body;
   const json::object body = parsed(shown);
   const json::object& pool = get_array(body, "pools").front().get_object();
   EXPECT_EQ(get_string(pool, "provider"), "azure");
   EXPECT_EQ(get_string(pool, "state"), "open");
   EXPECT_EQ(get_int(pool, "in_flight"), 3);
+  EXPECT_EQ(get_int(pool, "units"), 50);
+  EXPECT_EQ(get_string(pool, "price_per_hour"), "1.00");
+  EXPECT_EQ(get_string(pool, "cost_per_day"), "1200.00");
   EXPECT_EQ(get_int(pool, "max_in_flight"), 20);
   EXPECT_TRUE(find(pool, "tokens_per_minute")->is_null()) << "no limit";
   EXPECT_EQ(get_string(get_object(pool, "last_error"), "message"), "too late");
