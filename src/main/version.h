@@ -1,4 +1,5 @@
-// What this binary is. Filled in when the build is configured.
+// What this binary is. Filled in by the build: the commit whenever it runs, the rest when
+// it is configured.
 #pragma once
 
 #include <string>
