@@ -46,12 +46,26 @@ std::string name_of(const Budget& budget) {
   return fmt::format("budget of {} '{}'{}", to_string(budget.scope), budget.id, window);
 }
 
+/// What a limit would have to allow, and how to need less.
+struct Need {
+  Money amount = 0;   ///< of the whole call
+  Money least = 0;    ///< with an answer of no length
+  std::string model;  ///< whose answers have no limit of their own; empty where they have
+};
+
 FailureInfo not_enough(std::string code, std::string_view what, Money limit, Money spent,
-                       Money reserved, Money amount) {
-  return {std::move(code),
-          fmt::format("The {} does not allow the next model call: its limit is {}, {} are spent, "
-                      "{} are reserved for calls that run, and this call may cost {}.",
-                      what, dollars(limit), dollars(spent), dollars(reserved), dollars(amount))};
+                       Money reserved, const Need& need) {
+  std::string sentence = fmt::format(
+      "The {} does not allow the next model call: its limit is {}, {} are spent, "
+      "{} are reserved for calls that run, and this call may cost {}.",
+      what, dollars(limit), dollars(spent), dollars(reserved), dollars(need.amount));
+  const Money taken = journal::add_money(journal::add_money(spent, reserved), need.least);
+  if (!need.model.empty() && taken < limit)
+    sentence += fmt::format(
+        " That counts an answer of {} tokens: to reserve less, set max_output_tokens of [[model]] "
+        "'{}' in the server's configuration.",
+        kExpectedAnswerTokens, need.model);
+  return {std::move(code), std::move(sentence)};
 }
 
 FailureInfo no_price(std::string_view what, const std::string& model, const std::string& pool) {
@@ -130,9 +144,13 @@ std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& 
   }
   body.reserved = upper_cost(*body.price, body.estimate);
   if (body.reserved == 0) return std::nullopt;  // what costs nothing fits into every limit
+  const Need need{
+      .amount = body.reserved,
+      .least = upper_cost(*body.price, {.input_tokens = body.estimate.input_tokens}),
+      .model = model.max_output_tokens > 0 ? std::string() : printable(state.agent->model)};
   if (state.spend_limit && journal::add_money(state.spent, body.reserved) > *state.spend_limit)
     return not_enough("session_budget_exceeded", kSession, *state.spend_limit, state.spent, 0,
-                      body.reserved);
+                      need);
   for (const Account& account : accounts) {
     Budget budget = account->budget;
     budget.roll(batch.now());
@@ -143,8 +161,7 @@ std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& 
         budget.limit)
       return not_enough(budget.scope == BudgetScope::kProject ? "project_spend_limit_exceeded"
                                                               : "usage_limit_exceeded",
-                        name_of(budget), budget.limit, budget.spent, budget.reserved,
-                        body.reserved);
+                        name_of(budget), budget.limit, budget.spent, budget.reserved, need);
   }
   batch.holds.emplace_back(std::move(accounts), body.reserved);
   return std::nullopt;

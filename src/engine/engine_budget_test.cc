@@ -18,6 +18,7 @@ using journal::UsageCounts;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 /// Of the usual answer: 10 tokens read, 5 written.
 constexpr models::Money kAnswerCost = 60'000;
@@ -129,6 +130,27 @@ TEST_P(EngineBudgetTest, ACallThatDoesNotFitIsNotMade) {
   EXPECT_THAT(turn.error->message, HasSubstr("its limit is $0.001, $0.00 are spent"));
   EXPECT_THAT(world.outside.requests, IsEmpty());
   EXPECT_EQ(total().calls, 0);
+}
+
+TEST_P(EngineBudgetTest, WhereOnlyTheLongestAnswerDoesNotFitTheSentenceSaysHowToHelp) {
+  world.stop();
+  models::ModelEntry talkative = priced_model();
+  talkative.name = "talkative-model";
+  talkative.max_output_tokens = 0;
+  world.models = {talkative};
+  world.start();
+  auto refused = [this](std::string model, models::Money limit) {
+    CreateSession limited = command("hello", std::move(model));
+    limited.spend_limit = limit;
+    return idle_turn(create(std::move(limited))).error->message;
+  };
+  EXPECT_THAT(refused("talkative-model", 10 * kLongestAnswer),
+              HasSubstr("an answer of 8192 tokens: to reserve less, set max_output_tokens of "
+                        "[[model]] 'talkative-model'"));
+  EXPECT_THAT(refused("talkative-model", 10), Not(HasSubstr("max_output_tokens")))
+      << "the question alone is too dear";
+  EXPECT_THAT(refused("priced-model", kLongestAnswer), Not(HasSubstr("max_output_tokens")))
+      << "it has one";
 }
 
 TEST_P(EngineBudgetTest, ASessionSpendsUpToItsLimitAndItsNextTurnFails) {
