@@ -448,6 +448,7 @@ int run(Config config, Environment environment) {
                  config.log_format.value_or(terminal ? log::Format::kText : log::Format::kJson));
   std::signal(SIGPIPE, SIG_IGN);
   forget_variables(secret_variables(config));
+  for (const std::string& warning : config.warnings) log::warn(warning);
 
   Server server(std::move(config), std::move(environment));
   if (const auto opened = server.open(); !opened) {

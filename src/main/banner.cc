@@ -18,6 +18,14 @@ std::string about(const BannerModel& model) {
            "             'perdure dev --help' for --provider-url.";
   std::string text = fmt::format("{} ({}) at {}", model.provider, model.kind, model.base_url);
   if (!model.model.empty()) text = fmt::format("{} by {}", model.model, text);
+  if (model.is_default && model.model != "default")
+    text += "\n             Clients may also call it 'default'.";
+  if (!model.other_names.empty())
+    text += fmt::format("\n             Names that are not listed go to {}.", model.other_names);
+  if (model.model.empty() && !model.has_default)
+    text +=
+        "\n             Which models it has is not known: clients name one, or you do with\n"
+        "             --model NAME. Until then the name 'default' means nothing.";
   if (model.has_key) text += "\n             Calls use your real key and SPEND YOUR MONEY.";
   return text;
 }

@@ -8,11 +8,14 @@
 namespace perdure::app {
 
 struct BannerModel {
-  std::string provider;  ///< the configured or found name
+  std::string provider;  ///< the configured or found name of who answers for `model`
   std::string kind;
   std::string base_url;
-  std::string model;     ///< one to ask for, empty if none is known
-  bool has_key = false;  ///< calls carry a real key
+  std::string other_names;   ///< the provider that names nobody knows go to, where it is another
+  std::string model;         ///< one to ask for, empty if none is known
+  bool is_default = false;   ///< the name `default` means `model`
+  bool has_default = false;  ///< the configuration names a model `default` itself
+  bool has_key = false;      ///< calls carry a real key
   std::vector<std::string> notes;
 };
 

@@ -248,15 +248,26 @@ Result<void> read_mcp(TomlSection& file, TomlSection& tools, Config& config) {
   return {};
 }
 
+/// The flag's provider is the only one, and the file's models and pools name others.
+void replace_providers(std::string_view flag, ProviderConfig provider, Config& config) {
+  if (!config.providers.empty())
+    config.warnings.push_back(
+        fmt::format("{} takes the place of every [[provider]], [[pool]] and [[model]] in {}: none "
+                    "of them is used",
+                    flag, config.file));
+  config.models.clear();
+  config.pools.clear();
+  config.providers = {std::move(provider)};
+}
+
 /// `--provider-url` and its companions describe one provider that takes the place of the file's.
 Result<void> apply_provider_flags(const Flags& flags, Config& config) {
   config.default_model = flags.model;
   if (flags.script) {
     if (flags.provider_url || flags.provider_kind.value_or("scripted") != "scripted")
       return wrong("--script is for the scripted model: give no --provider-url and no other kind");
-    config.models.clear();
-    config.pools.clear();
-    config.providers = {{.name = "scripted", .kind = "scripted", .script = *flags.script}};
+    replace_providers("--script", {.name = "scripted", .kind = "scripted", .script = *flags.script},
+                      config);
     return {};
   }
   if (!flags.provider_url && !flags.provider_kind) {
@@ -274,12 +285,12 @@ Result<void> apply_provider_flags(const Flags& flags, Config& config) {
     return wrong("--provider-kind scripted is built in and has no --provider-url");
   if (!scripted && !flags.provider_url)
     return wrong(fmt::format("--provider-kind {} needs --provider-url", *flags.provider_kind));
-  config.models.clear();
-  config.pools.clear();
-  config.providers = {{.name = "default",
-                       .kind = *flags.provider_kind,
-                       .base_url = flags.provider_url.value_or(""),
-                       .api_key_env = flags.provider_key_env.value_or("")}};
+  replace_providers(scripted ? "--provider-kind" : "--provider-url",
+                    {.name = "default",
+                     .kind = *flags.provider_kind,
+                     .base_url = flags.provider_url.value_or(""),
+                     .api_key_env = flags.provider_key_env.value_or("")},
+                    config);
   return {};
 }
 

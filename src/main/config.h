@@ -101,6 +101,7 @@ struct Config {
   std::vector<models::PoolEntry> pools;
   std::optional<std::string> default_model;  ///< `dev --model`: what the banner proposes
   std::string file;                          ///< the file that was read, empty if none
+  std::vector<std::string> warnings;         ///< sentences for the log, once at start
 };
 
 /// `environment` is asked for the variables of the contract, and HOME, XDG_DATA_HOME,

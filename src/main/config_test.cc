@@ -445,6 +445,25 @@ TEST_F(ConfigTest, ProviderFlagsTakeThePlaceOfTheFile) {
   load();
 }
 
+TEST_F(ConfigTest, WhatAFlagTakesOutOfTheFileIsSaid) {
+  auto warned = [this] { return load(Mode::kDev).warnings; };
+  flags_.provider_kind = "scripted";
+  EXPECT_TRUE(warned().empty()) << "there is nothing to lose";
+  write("[[provider]]\nname='x'\nkind='scripted'\n[[model]]\nname='m'\nprovider='x'\n");
+  const std::string rest =
+      " takes the place of every [[provider]], [[pool]] and [[model]] in perdure.toml: none of "
+      "them is used";
+  EXPECT_EQ(warned(), std::vector<std::string>{"--provider-kind" + rest});
+  flags_.script = "s.json";
+  EXPECT_EQ(warned(), std::vector<std::string>{"--script" + rest});
+  flags_.script.reset();
+  flags_.provider_kind = "openai-chat";
+  flags_.provider_url = "http://127.0.0.1:1/v1";
+  EXPECT_EQ(warned(), std::vector<std::string>{"--provider-url" + rest});
+  flags_ = {};
+  EXPECT_TRUE(warned().empty());
+}
+
 TEST(OwnAddress, IsRecognisedUnderEveryName) {
   const Address listen{"127.0.0.1", 8787};
   const auto refused = [&](std::string url, std::vector<std::string> hosts = {}) {

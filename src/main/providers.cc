@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 
+#include "http/url.h"
 #include "models/anthropic_messages.h"
 #include "models/anthropic_request.h"
 #include "models/bedrock_converse.h"
@@ -99,26 +102,97 @@ Found as_config(const models::Detected& detected) {
   return result;
 }
 
-/// The model to propose: the operator's choice, or the first of the default provider.
-std::string proposed_model(const Config& config, const std::vector<ModelConfig>& models,
-                           const std::string& provider) {
+/// By its name: a model that makes vectors or ranks texts, and answers nobody.
+bool writes_no_answers(std::string_view model) {
+  constexpr std::array<std::string_view, 4> kMarks = {"embed", "rerank", "minilm", "bge-"};
+  return std::ranges::any_of(
+      kMarks, [&](std::string_view mark) { return model.find(mark) != std::string_view::npos; });
+}
+
+bool is_openai(std::string_view base_url) {
+  const auto url = http::parse_url(base_url);
+  return url && url->host == "api.openai.com";
+}
+
+/// Who answers a call of the model, as far as the configuration's words say it.
+bool asks_provider(const ModelConfig& model, const Config& config, const std::string& provider) {
+  if (model.pools.empty()) return model.provider == provider;
+  return std::ranges::any_of(model.pools, [&](const std::string& name) {
+    const auto pool = std::ranges::find(config.pools, name, &models::PoolEntry::name);
+    return pool == config.pools.end() ? name == provider : pool->provider == provider;
+  });
+}
+
+/// The first that answers people, else the first; empty where there is none.
+std::string best_of(const std::vector<const ModelConfig*>& models) {
+  for (const ModelConfig* model : models)
+    if (!writes_no_answers(model->name)) return model->name;
+  return models.empty() ? std::string() : models.front()->name;
+}
+
+/// The model to propose: the operator's choice, one of the default provider, or any. Empty where
+/// none is known: a provider that may want money is not asked what it has.
+std::string proposed_model(const Config& config, const Found& found) {
   if (config.default_model) return *config.default_model;
-  for (const ModelConfig& model : models)
-    if (model.provider == provider) return model.name;
-  return {};
+  const ProviderConfig& first = found.providers.front();
+  std::vector<const ModelConfig*> all, of_first;
+  all.reserve(found.models.size());
+  of_first.reserve(found.models.size());
+  for (const ModelConfig& model : found.models) {
+    all.push_back(&model);
+    if (asks_provider(model, config, first.name)) of_first.push_back(&model);
+  }
+  if (!of_first.empty()) return best_of(of_first);
+  if (first.kind == models::kScripted) return std::string(models::kScripted);
+  if (is_openai(first.base_url) && (config.providers.empty() || all.empty()))
+    return std::string(kOpenAiModel);
+  return best_of(all);
+}
+
+/// `default`, for a client that leaves the choice to the operator: all that is said of the
+/// proposed model holds for it.
+ModelConfig default_model(const std::string& proposed, const Found& found) {
+  const auto known = std::ranges::find(found.models, proposed, &ModelConfig::name);
+  ModelConfig model{.provider = found.providers.front().name, .upstream = proposed};
+  if (known != found.models.end()) model = *known;
+  model.name = kDefaultModel;
+  return model;
+}
+
+BannerModel banner_model(const Found& found, const models::Catalog& catalog, std::string proposed) {
+  const ProviderConfig& first = found.providers.front();
+  const ProviderConfig* answers = &first;
+  if (const auto resolved = catalog.resolve(proposed); resolved && !proposed.empty())
+    answers = &*std::ranges::find(found.providers, resolved->provider->name(),
+                                  [](const ProviderConfig& p) { return std::string_view(p.name); });
+  BannerModel model{.provider = answers->name,
+                    .kind = answers->kind,
+                    .base_url = answers->base_url,
+                    .model = std::move(proposed),
+                    .has_key = !answers->api_key_env.empty() || !first.api_key_env.empty(),
+                    .notes = found.notes};
+  if (answers != &first) model.other_names = first.name;
+  return model;
 }
 
 }  // namespace
 
 async::Task<Result<Models>> make_models(Config config, Environment environment,
-                                        http::Client* client, Env* env) {
+                                        http::Client* client, Env* env,
+                                        models::DetectOptions detection) {
   Found found{config.providers, config.models, {}};
   if (config.providers.empty()) {
+    detection.own_port = config.listen.port;
     const auto detected = co_await models::detect_providers(
         [&environment](std::string_view name) { return lookup(environment, name); }, client,
-        {.own_port = config.listen.port});
+        detection);
     found = as_config(detected);
   }
+  std::string proposed = proposed_model(config, found);
+  const bool has_default =
+      std::ranges::find(found.models, kDefaultModel, &ModelConfig::name) != found.models.end();
+  const bool add_default = !has_default && !proposed.empty();
+  if (add_default) found.models.push_back(default_model(proposed, found));
   std::vector<std::unique_ptr<Provider>> providers;
   std::vector<models::PoolEntry> pools = std::move(config.pools);
   std::map<std::string, models::CallRules, std::less<>> rules;
@@ -128,14 +202,7 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
     pools.push_back(own_pool(provider.name, provider.calls));
     rules[provider.name] = provider.calls.rules;
   }
-  const ProviderConfig& first = found.providers.front();
   Models result;
-  result.banner = {.provider = first.name,
-                   .kind = first.kind,
-                   .base_url = first.base_url,
-                   .model = proposed_model(config, found.models, first.name),
-                   .has_key = !first.api_key_env.empty(),
-                   .notes = std::move(found.notes)};
   std::vector<models::ModelEntry> entries;
   for (ModelConfig& model : found.models) {
     result.names.push_back({model.name, model.provider});
@@ -154,6 +221,9 @@ async::Task<Result<Models>> make_models(Config config, Environment environment,
   CO_TRY(catalog, models::Catalog::make(std::move(providers), std::move(entries), std::move(pools),
                                         std::move(rules)));
   result.catalog = std::move(catalog);
+  result.banner = banner_model(found, result.catalog, std::move(proposed));
+  result.banner.is_default = add_default;
+  result.banner.has_default = has_default;
   co_return result;
 }
 

@@ -15,9 +15,15 @@
 #include "main/banner.h"
 #include "main/config.h"
 #include "models/catalog.h"
+#include "models/detect.h"
 #include "tools/mcp_servers.h"
 
 namespace perdure::app {
+
+/// The name that means the proposed model, where the configuration names no model so.
+inline constexpr std::string_view kDefaultModel = "default";
+/// What is proposed at OpenAI's own address, which is not asked what it has.
+inline constexpr std::string_view kOpenAiModel = "gpt-5-mini";
 
 struct ListedName {
   std::string model;
@@ -31,9 +37,11 @@ struct Models {
 };
 
 /// kInvalidArgument for a configuration that cannot work: a key that is not set, a kind that this
-/// build has not.
+/// build has not. `detection` says on which ports models are looked for where none is configured;
+/// the server's own is left out.
 async::Task<Result<Models>> make_models(Config config, Environment environment,
-                                        http::Client* client, Env* env);
+                                        http::Client* client, Env* env,
+                                        models::DetectOptions detection = {});
 
 /// The configured MCP servers with their credentials. kInvalidArgument: a variable is not set.
 Result<std::vector<tools::ConfiguredMcpServer>> make_mcp_servers(const Config& config,

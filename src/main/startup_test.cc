@@ -118,6 +118,17 @@ TEST(Banner, SaysPlainlyWhatAnswersAndWhatItCosts) {
                 .has_key = true};
   EXPECT_NE(banner(info).find("SPEND YOUR MONEY"), std::string::npos);
   EXPECT_NE(banner(info).find(R"("model":"gpt-5")"), std::string::npos);
+  EXPECT_EQ(banner(info).find("'default'"), std::string::npos);
+  info.model.is_default = true;
+  EXPECT_NE(banner(info).find("also call it 'default'"), std::string::npos);
+  info.model.is_default = false;
+  info.model.other_names = "bedrock";
+  EXPECT_NE(banner(info).find("Names that are not listed go to bedrock."), std::string::npos);
+  info.model.model.clear();
+  EXPECT_NE(banner(info).find("--model NAME. Until then the name 'default' means nothing"),
+            std::string::npos);
+  info.model.has_default = true;
+  EXPECT_EQ(banner(info).find("means nothing"), std::string::npos);
   info.data_dir_is_default = false;
   info.data_dir = "/my data";
   EXPECT_NE(banner(info).find("perdure sessions ls --data-dir '/my data'"), std::string::npos);

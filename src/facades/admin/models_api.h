@@ -1,7 +1,7 @@
 // GET /v1/models: which names a client may ask for, in OpenAI's list shape.
 //
-// The configured models, and the one found at start where nothing is configured. Other names are
-// not refused elsewhere: they go to the default provider as they are. Owned by the composition
+// The configured models, or those found at start, and the name `default`. Other names are not
+// refused elsewhere: they go to the default provider as they are. Owned by the composition
 // root, outlives the server; the list never changes.
 #pragma once
 
