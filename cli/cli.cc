@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "cli/exit_code.h"
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
+#include "cli/money_flags.h"
 #include "main/app.h"
 #include "main/config.h"
 #include "main/process.h"
@@ -114,19 +116,21 @@ void add_dev(CLI::App& root, Choice& choice) {
                   "Base URL of the model's server, such as http://127.0.0.1:11434/v1")
       ->type_name("URL");
   dev->add_option("--provider-kind", choice.server.provider_kind,
-                  "openai-responses, openai-chat, anthropic-messages or scripted")
+                  fmt::format("{}", fmt::join(app::provider_kinds(), ", ")))
       ->type_name("KIND");
   dev->add_option("--provider-key-env", choice.server.provider_key_env,
                   "The variable that holds the provider's key")
       ->type_name("NAME");
-  dev->add_option("--model", choice.server.model, "The model that the examples name")
+  dev->add_option("--model", choice.server.model,
+                  "The model that the examples name, and that 'default' means")
       ->type_name("NAME");
   dev->add_option("--script", choice.server.script,
                   "Play this script instead of calling a model (docs/protocols/scripted-model.md)")
       ->type_name("FILE");
   dev->footer(
-      "Without --provider-url the model is the first that is found: OPENAI_API_KEY, then Ollama,\n"
-      "llama-server or vLLM on this machine, then a scripted stand-in.");
+      "Without --provider-url the model is the first that is found: OPENAI_API_KEY, then\n"
+      "AWS_BEARER_TOKEN_BEDROCK (with AWS_REGION), then Ollama, llama-server or vLLM on this\n"
+      "machine, then a scripted stand-in. Clients may call it 'default'.");
   dev->callback([&choice] {
     choice.run = [&choice](const Environment& environment) {
       return start_server(Mode::kDev, choice, environment);
@@ -311,15 +315,24 @@ void add_agents(CLI::App& root, Choice& choice) {
 
 void add_usage(CLI::App& root, Choice& choice) {
   CLI::App* usage = root.add_subcommand("usage", "Show what model calls used and cost");
-  usage->add_option("--from", choice.usage.from, "The first day, in UTC")->type_name("YYYY-MM-DD");
-  usage->add_option("--to", choice.usage.to, "The last day")->type_name("YYYY-MM-DD");
+  usage->add_option("--from", choice.usage.from, "The first day, in UTC")
+      ->type_name("YYYY-MM-DD")
+      ->check(wrong_day);
+  usage->add_option("--to", choice.usage.to, "The last day")
+      ->type_name("YYYY-MM-DD")
+      ->check(wrong_day);
   usage
       ->add_option("--group-by", choice.usage.group_by,
                    "day, workstream, agent, session, model, provider [day,model]")
-      ->type_name("LIST");
+      ->type_name("LIST")
+      ->check(wrong_grouping);
   usage->add_option("--project", choice.only_project, "Another project's")->type_name("NAME");
   add_client_flags(*usage, choice);
   usage->callback([&choice] {
+    // Days are written so that their order is that of their letters.
+    if (!choice.usage.to.empty() && choice.usage.from > choice.usage.to)
+      throw CLI::ValidationError("--from", fmt::format("{} is after {}, the day of --to",
+                                                       choice.usage.from, choice.usage.to));
     choice.run = [&choice](const Environment& environment) {
       return show_usage(choice.common, environment, choice.only_project, choice.usage);
     };
@@ -327,7 +340,9 @@ void add_usage(CLI::App& root, Choice& choice) {
 }
 
 void add_budget_name(CLI::App& command, Choice& choice) {
-  command.add_option("SCOPE", choice.budget.scope, "project, workstream or agent")->required();
+  command.add_option("SCOPE", choice.budget.scope, "project, workstream or agent")
+      ->required()
+      ->check(wrong_scope);
   command.add_option("ID", choice.budget.id, "Whose budget it is")->required();
 }
 
@@ -351,9 +366,11 @@ void add_budgets(CLI::App& root, Choice& choice) {
   });
   set->add_option("--limit", choice.budget.limit, "The most that may be spent")
       ->type_name("DOLLARS")
-      ->required();
+      ->required()
+      ->check(wrong_dollars);
   set->add_option("--window", choice.budget.window, "total, day or month, in UTC [total]")
-      ->type_name("WINDOW");
+      ->type_name("WINDOW")
+      ->check(wrong_window);
   add("rm", "Remove a budget", true, [&choice](const Environment& environment) {
     return remove_budget(choice.common, environment, choice.only_project, choice.budget);
   });

@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -18,6 +19,9 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/lib"))
+from perdure_test import Model  # noqa: E402
+
 BINARY = os.environ.get("PERDURE_BIN", str(ROOT / "build/release/perdure"))
 PATIENCE = 30  # seconds: how long anything may take before the test gives up
 
@@ -36,6 +40,7 @@ class Server:
         if not found:
             raise AssertionError(f"the server did not start: {line!r} "
                                  + (test.home / "server.log").read_text())
+        self.printed = line  # all of it when it has ended
         self.url = found.group(1)
         deadline = time.monotonic() + PATIENCE
         while request(self.url + "/readyz")[0] != 200:
@@ -45,6 +50,7 @@ class Server:
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
+        self.printed += self.process.stdout.read()
         return self.process.wait(PATIENCE)
 
     def kill(self):
@@ -100,14 +106,21 @@ class CliTest(unittest.TestCase):
         self.assertRegex(self.run_cli("version").stdout, r"^perdure \d+\.\d+\.\d+ \(commit .+\)\n$")
         version = json.loads(self.run_cli("version", "--json").stdout)
         self.assertEqual(set(version), {"version", "commit", "compiler", "build_type"})
+        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
+                                capture_output=True, text=True).stdout.strip()
+        self.assertEqual(version["commit"], commit or "unknown", "is the program built?")
 
     def test_every_command_has_help(self):
         for command in ([], ["dev"], ["serve"], ["keys"], ["keys", "create"], ["keys", "ls"],
                         ["keys", "revoke"], ["sessions"], ["sessions", "ls"], ["sessions", "show"],
                         ["sessions", "tail"], ["sessions", "cancel"],
-                        ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
+                        ["usage"], ["budgets"], ["budgets", "ls"], ["budgets", "set"],
+                        ["budgets", "rm"], ["models"], ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
             help_text = self.run_cli(*command, "--help").stdout
             self.assertIn(" ".join(["Usage: perdure", *command]), help_text)
+        help_text = self.run_cli("dev", "--help").stdout
+        for word in ("bedrock-converse", "AWS_BEARER_TOKEN_BEDROCK", "'default'"):
+            self.assertIn(word, help_text)
 
     def test_a_wrong_word_is_explained(self):
         done = self.run_cli("dev", "--lisen", "x", status=2)
@@ -124,6 +137,29 @@ class CliTest(unittest.TestCase):
         done = self.run_cli("serve", status=2)
         self.assertIn("perdure.toml:2: [server] listen must be a string", done.stderr)
 
+    def test_wrong_words_about_money_are_named_without_a_server(self):
+        budget = ("budgets", "set", "workstream", "w", "--limit")
+        for command, *words in (
+            ((*budget, "abc"), "--limit", "'abc'", "12.50"),
+            ((*budget, "0.0000000001"), "--limit", "nine places"),
+            ((*budget, "1", "--window", "week"), "--window", "'week'", "total, day, month"),
+            (("budgets", "set", "session", "x", "--limit", "1"), "SCOPE", "spend_control"),
+            (("budgets", "set", "planet", "x", "--limit", "1"), "SCOPE", "'planet'", "workstream"),
+            (("budgets", "rm", "session", "x"), "SCOPE", "spend_control"),
+            (("usage", "--from", "yesterday"), "--from", "'yesterday'", "2026-02-03"),
+            (("usage", "--to", "2026-02-30"), "--to", "'2026-02-30'"),
+            (("usage", "--from", "2026-02-03", "--to", "2026-02-02"), "--from", "--to"),
+            (("usage", "--group-by", "cow"), "--group-by", "'cow'", "workstream"),
+            (("usage", "--group-by", "day,day"), "--group-by", "twice"),
+            (("usage", "--group-by", "day,"), "--group-by", "''"),
+        ):
+            told = self.run_cli(*command, status=2).stderr
+            for word in words:
+                self.assertIn(word, told.splitlines()[0], command)
+        self.run_cli(*budget, "0", status=3)
+        self.run_cli("usage", "--from", "2024-02-29", "--to", "2024-02-29", "--group-by",
+                     "day,workstream,agent,session,model,provider", status=3)
+
     def test_dev_stays_on_loopback(self):
         done = self.run_cli("dev", "--listen", "0.0.0.0:0", status=2)
         self.assertIn("loopback", done.stderr)
@@ -134,6 +170,54 @@ class CliTest(unittest.TestCase):
         done = self.run_cli("keys", "ls", "--url", "http://127.0.0.1:1", "--token", "x", status=3)
         self.assertIn("http://127.0.0.1:1", done.stderr)
         self.run_cli("keys", "ls", "--url", "http://127.0.0.1:1", status=2)
+
+    # ---- models ---------------------------------------------------------------------------------
+
+    def session_of(self, server, model):
+        """A new session's turn when it has ended."""
+        status, text = request(server.url + "/v1/agents/sessions", key="x", method="POST", body={
+            "agent": {"model": model}, "environment": {"type": "none"}, "input": "Good day"})
+        self.assertEqual(status, 201, text)
+        path = server.url + "/v1/agents/sessions/" + json.loads(text)["id"]
+        deadline = time.monotonic() + PATIENCE
+        while json.loads(request(path, key="x")[1])["status"] != "idle":
+            self.assertLess(time.monotonic(), deadline, "the turn did not end")
+            time.sleep(0.02)
+        return json.loads(request(path + "/turns", key="x")[1])["data"][0]
+
+    def test_default_is_a_name_that_the_provider_need_not_know(self):
+        model = Model(only="test")
+        self.addCleanup(model.close)
+        flags = ("dev", "--listen", "127.0.0.1:0", "--provider-kind", "openai-chat", "--provider-url",
+                 model.url)
+        server = Server(self, *flags, "--model", "test")
+        self.assertEqual(self.session_of(server, "default")["status"], "completed")
+        self.assertEqual(self.session_of(server, "test")["status"], "completed")
+        self.assertEqual(self.session_of(server, "other")["status"], "failed")
+        listed = json.loads(request(server.url + "/v1/models", key="x")[1])["data"]
+        self.assertEqual([each["id"] for each in listed], ["default"])
+        self.assertEqual(request(server.url + "/v1/models/default", key="x")[0], 200)
+        server.end()
+        self.assertIn("Clients may also call it 'default'.", server.printed)
+
+        server = Server(self, *flags)  # nobody says what the provider has
+        self.assertEqual(self.session_of(server, "default")["status"], "failed")
+        self.assertEqual(json.loads(request(server.url + "/v1/models", key="x")[1])["data"], [])
+        server.end()
+        self.assertIn("the name 'default' means nothing", server.printed)
+
+        (self.home / "perdure.toml").write_text(
+            f"[[provider]]\nname = 'p'\nkind = 'openai-chat'\nbase_url = '{model.url}'\n"
+            "[[model]]\nname = 'large'\nprovider = 'p'\nupstream = 'test'\n")
+        server = Server(self, "dev", "--listen", "127.0.0.1:0")
+        self.assertEqual(self.session_of(server, "default")["status"], "completed")
+
+    def test_a_flag_that_leaves_out_the_files_models_says_so(self):
+        (self.home / "perdure.toml").write_text(
+            "[[provider]]\nname = 's'\nkind = 'scripted'\n[[model]]\nname = 'm'\nprovider = 's'\n")
+        self.dev().end()
+        self.assertIn("--provider-kind takes the place of every [[provider]], [[pool]] and [[model]] in "
+                      "perdure.toml", (self.home / "server.log").read_text())
 
     # ---- start and end --------------------------------------------------------------------------
 
@@ -400,8 +484,8 @@ class CliTest(unittest.TestCase):
         self.assertIn("no budgets", self.run_cli("budgets", "ls").stdout)
         self.assertIn("$0.50", self.run_cli("budgets", "set", "workstream", "launch", "--limit", "0.50",
                                             "--window", "month").stdout)
-        self.run_cli("budgets", "set", "workstream", "launch", "--limit", "much", status=1)
-        self.run_cli("budgets", "set", "planet", "launch", "--limit", "1", status=1)
+        self.assertIn("There is no such project 'nope'.",
+                      self.run_cli("budgets", "set", "project", "nope", "--limit", "1", status=4).stderr)
         _, refused = turn(session["id"])
         self.assertEqual((refused["status"], refused["error"]["code"]), ("failed", "usage_limit_exceeded"))
         self.assertIn("budget of workstream 'launch' for this month", refused["error"]["message"])
@@ -422,7 +506,8 @@ class CliTest(unittest.TestCase):
             "spend_control": {"limit": 1}})
         self.assertEqual(status, 201, text)
         self.assertIn("data", json.loads(self.run_cli("usage", "--from", "2020-01-01", "--json").stdout))
-        self.run_cli("usage", "--from", "yesterday", status=1)
+        status, text = request(server.url + "/api/usage?from=2026-02-03&to=2026-02-02", key="x")
+        self.assertEqual((status, json.loads(text)["error"]["param"]), (400, "from"), text)
 
     def test_what_models_cost_is_shown_pool_by_pool(self):
         (self.home / "perdure.toml").write_text("""

@@ -198,10 +198,11 @@ class Model:
 
     The answer depends on the request alone: a last user message with "tool" in it makes it call
     `look`, one with "use" and names of tools calls these; anything else is echoed, a tool's result too.
-    With `at_most` it answers 429 to what comes while so many requests run.
+    With `at_most` it answers 429 to what comes while so many requests run, with `only` 404 to what asks for
+    a model of another name.
     """
 
-    def __init__(self, at_most=None):
+    def __init__(self, at_most=None, only=None):
         model = self
         self.running = self.most_running = self.refused = 0
         self.requests = []
@@ -224,7 +225,10 @@ class Model:
                     too_many = at_most is not None and model.running > at_most
                     model.refused += too_many
                 try:
-                    if too_many:
+                    if only is not None and body["model"] != only:
+                        self.answer(404, {"error": {"message": f"The model '{body['model']}' does not exist",
+                                                    "type": "invalid_request_error", "code": "model_not_found"}})
+                    elif too_many:
                         self.answer(429, {"error": {"message": "too many", "type": "rate_limit_error"}})
                     else:
                         model.gate.wait(HANG)
@@ -291,6 +295,7 @@ class Model:
             request_queue_size = 1024  # the default, 5, resets connections when sessions come back at once
 
         self.server = Listener(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def count(self):
@@ -298,9 +303,7 @@ class Model:
             return len(self.requests)
 
     def config(self, more=""):
-        port = self.server.server_address[1]
-        return (f'[[provider]]\nname = "test"\nkind = "openai-chat"\n'
-                f'base_url = "http://127.0.0.1:{port}/v1"\n{more}')
+        return f'[[provider]]\nname = "test"\nkind = "openai-chat"\nbase_url = "{self.url}"\n{more}'
 
     def close(self):
         self.gate.set()

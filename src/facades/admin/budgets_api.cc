@@ -123,6 +123,11 @@ std::unexpected<Error> no_such_budget() {
   return fail(ErrorCode::kNotFound, "There is no such budget.");
 }
 
+/// For the operator, who sees all projects.
+std::unexpected<Error> no_such_project(std::string_view name) {
+  return fail(ErrorCode::kNotFound, fmt::format("There is no such project '{}'.", name), "project");
+}
+
 /// The limit of a budget's body, in nano-dollars.
 Result<Money> read_limit(const JsonObject& body) {
   const auto nano = body.find_value("limit_nano");
@@ -183,8 +188,26 @@ Task<Result<ProjectId>> BudgetsApi::project_of(http::Request request) {
   if (caller.operator_access) {
     CO_TRY(there, co_await keys_.project_exists(*named));
     if (there) co_return ProjectId{*named};
+    co_return no_such_project(*named);
   }
   co_return fail(ErrorCode::kNotFound, "There is no such project.", "project");
+}
+
+Task<Result<ProjectId>> BudgetsApi::holder_of(http::Request request, BudgetScope scope,
+                                              ProjectId project) {
+  const std::string& id = request.parameters.at(1);
+  if (scope != BudgetScope::kProject) co_return project;
+  const bool is_operator = caller_of_(request).operator_access;
+  if (id != project.value) {
+    CO_TRY(named, read_parameter(request.query, "project"));
+    if (named || !is_operator) co_return no_such_budget();
+    CO_TRY(there, co_await keys_.project_exists(id));
+    if (!there) co_return no_such_project(id);
+  }
+  if (!is_operator)
+    co_return fail(ErrorCode::kPermissionDenied,
+                   "Only the operator may set or remove the budget of a project.");
+  co_return ProjectId{id};
 }
 
 Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId project) {
@@ -192,6 +215,8 @@ Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId proj
   journal::UsageQuery query{.project = std::move(project)};
   CO_TRY(from, day(request.query, "from"));
   CO_TRY(to, day(request.query, "to"));
+  if (!from.empty() && !to.empty() && journal::parse_day(from) > journal::parse_day(to))
+    co_return wrong(fmt::format("from must not be after to: {} is after {}.", from, to), "from");
   CO_TRY(by, dimensions(request.query));
   CO_TRY(listed, read_page(request.query));
   CO_TRY(after, cursor(request.query, by.size()));
@@ -278,13 +303,8 @@ Task<BudgetsApi::Answer> BudgetsApi::put(http::Request request, ProjectId projec
   if (request.parameters.at(0) == "session")
     co_return wrong("A session's limit is its spend_control, given when it is created.", "scope");
   if (!scope) co_return wrong("scope must be one of project, workstream, agent.", "scope");
-  Budget budget{.project = project, .scope = *scope, .id = request.parameters.at(1)};
-  if (*scope == BudgetScope::kProject) {
-    if (budget.id != project.value) co_return no_such_budget();
-    if (!caller_of_(request).operator_access)
-      co_return fail(ErrorCode::kPermissionDenied,
-                     "Only the operator may set the budget of a project.");
-  }
+  CO_TRY(holder, co_await holder_of(request, *scope, std::move(project)));
+  Budget budget{.project = std::move(holder), .scope = *scope, .id = request.parameters.at(1)};
   if (*scope == BudgetScope::kWorkstream && !is_workstream_id(budget.id))
     co_return wrong("A workstream's id is 1 to 64 characters of [A-Za-z0-9_-].", "id");
   if (budget.id.empty() || budget.id.size() > kMaxBudgetId)
@@ -311,19 +331,14 @@ Task<BudgetsApi::Answer> BudgetsApi::remove(http::Request request, ProjectId pro
   CO_TRY_VOID(allow_parameters(request.query, {}));
   const auto scope = journal::parse_budget_scope(request.parameters.at(0));
   if (!scope) co_return no_such_budget();
+  CO_TRY(holder, co_await holder_of(request, *scope, std::move(project)));
   std::string id = request.parameters.at(1);
-  if (*scope == BudgetScope::kProject) {
-    if (id != project.value) co_return no_such_budget();
-    if (!caller_of_(request).operator_access)
-      co_return fail(ErrorCode::kPermissionDenied,
-                     "Only the operator may remove the budget of a project.");
-  }
   std::string body;
   ObjectWriter(body).text("scope", to_string(*scope)).text("id", id).boolean("deleted", true).end();
-  auto removed = co_await accounts_.delete_budget(project, *scope, std::move(id));
+  auto removed = co_await accounts_.delete_budget(holder, *scope, std::move(id));
   if (!removed && removed.error().code == ErrorCode::kNotFound) co_return no_such_budget();
   if (!removed) co_return std::unexpected(std::move(removed).error());
-  log::info("a budget was removed", {{"project", project.value}});
+  log::info("a budget was removed", {{"project", holder.value}});
   co_return http::json_response(200, std::move(body));
 }
 

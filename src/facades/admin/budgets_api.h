@@ -38,6 +38,10 @@ class BudgetsApi {
   async::Task<http::Response> serve(Operation operation, http::Request request);
   /// kNotFound for a project that the caller does not see.
   async::Task<Result<ProjectId>> project_of(http::Request request);
+  /// Whose row the budget in the path is. That of a project is its own, and the operator needs no
+  /// `?project=` beside its name. kPermissionDenied for who is not the operator.
+  async::Task<Result<ProjectId>> holder_of(http::Request request, journal::BudgetScope scope,
+                                           ProjectId project);
 
   async::Task<Answer> usage(http::Request request, ProjectId project);
   async::Task<Answer> session_usage(http::Request request, ProjectId project);

@@ -109,8 +109,19 @@ TEST_F(BudgetsApiTest, AProjectsBudgetIsTheOperators) {
   EXPECT_EQ(call("PUT", "/api/budgets/project/alpha", body, {{"project", "alpha"}}).status, 200);
   EXPECT_EQ(call("PUT", "/api/budgets/project/beta", body, {{"project", "alpha"}}).status, 404);
   EXPECT_EQ(call("PUT", "/api/budgets/project/gamma", body, {{"project", "gamma"}}).status, 404);
+  EXPECT_EQ(call("PUT", "/api/budgets/project/beta", body).status, 200) << "its name is enough";
+  EXPECT_EQ(call("DELETE", "/api/budgets/project/beta").status, 200);
+  for (const char* method : {"PUT", "DELETE"}) {
+    http::Response refused = call(method, "/api/budgets/project/gamma", body);
+    EXPECT_EQ(refused.status, 404);
+    EXPECT_EQ(get_string(get_object(parsed(refused), "error"), "message"),
+              "There is no such project 'gamma'.");
+  }
   caller_ = alpha_;
   EXPECT_EQ(get_array(parsed(call("GET", "/api/budgets")), "data").size(), 1u) << "it is seen";
+  EXPECT_EQ(call("PUT", "/api/budgets/project/beta", body).body,
+            call("PUT", "/api/budgets/project/gamma", body).body)
+      << "who is not the operator learns nothing of other projects";
 }
 
 TEST_F(BudgetsApiTest, AnotherProjectsMoneyIsNotFound) {
@@ -163,6 +174,12 @@ TEST_F(BudgetsApiTest, WhatIsWrongWithAQueryIsNamed) {
     EXPECT_EQ(refused.status, 400) << key << "=" << value;
     EXPECT_EQ(param_of(refused), key);
   }
+  const auto between = [this](std::string from, std::string to) {
+    return call("GET", "/api/usage", "", {{"from", std::move(from)}, {"to", std::move(to)}});
+  };
+  EXPECT_EQ(between("2026-02-03", "2026-02-03").status, 200);
+  EXPECT_EQ(between("2026-02-03", "2026-02-02").status, 400);
+  EXPECT_EQ(param_of(between("2026-02-03", "2026-02-02")), "from");
 }
 
 TEST_F(BudgetsApiTest, ASessionsUsageIsGivenByTurn) {
