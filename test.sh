@@ -25,6 +25,7 @@ unit        3  -     scripts/stages/unit.sh         unit tests, under ASan and U
 conformance 1  -     scripts/stages/conformance.sh  the doors answer as tests/conformance says
 e2e         2  -     scripts/stages/e2e.sh          the official SDKs and the command line, against the server
 live        2  -     scripts/stages/live.sh         sessions on a real engine, llama.cpp, over each of its protocols
+demo        1  -     scripts/stages/demo.sh         ./demo.sh, with the scripted model
 gate        1  -     scripts/stages/gate.sh         nothing leaves before it is on disk
 crash       3  -     scripts/stages/crash.sh        killed at every write and at random; nothing is lost or repeated
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost

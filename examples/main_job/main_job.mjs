@@ -77,7 +77,8 @@ async function begin() {
     },
   });
   for await (const event of turn) show(event);
-  if (called === 0) throw new Error('the model never called the function');
+  if (called === 0)
+    throw new Error('the model never called the function, though it was told to: a larger one would');
 }
 
 async function interrupt() {
