@@ -106,9 +106,10 @@ class CliTest(unittest.TestCase):
         self.assertRegex(self.run_cli("version").stdout, r"^perdure \d+\.\d+\.\d+ \(commit .+\)\n$")
         version = json.loads(self.run_cli("version", "--json").stdout)
         self.assertEqual(set(version), {"version", "commit", "compiler", "build_type"})
-        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
-                                capture_output=True, text=True).stdout.strip()
-        self.assertEqual(version["commit"], commit or "unknown", "is the program built?")
+        if "PERDURE_RESULTS" in os.environ:  # ./test.sh has just built it, and seldom configured it
+            commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"],
+                                    capture_output=True, text=True).stdout.strip()
+            self.assertEqual(version["commit"], commit or "unknown")
 
     def test_every_command_has_help(self):
         for command in ([], ["dev"], ["serve"], ["keys"], ["keys", "create"], ["keys", "ls"],
