@@ -142,11 +142,11 @@ TEST_F(ProvidersTest, DefaultHasAllThatIsSaidOfTheModelItMeans) {
   const auto resolved = models.catalog.resolve("default");
   EXPECT_EQ(resolved->upstream, "big-1");
   ASSERT_EQ(resolved->pools.size(), 2u);
-  EXPECT_EQ(resolved->pools.front()->name, "reserved");
+  EXPECT_EQ(resolved->pools.front().entry->name, "reserved");
   EXPECT_EQ(resolved->context_window, 100);
   EXPECT_EQ(resolved->max_output_tokens, 50);
   EXPECT_TRUE(resolved->name_tools);
-  EXPECT_EQ(resolved->price->output, 9);
+  EXPECT_EQ(resolved->pools.front().price->output, 9);
   EXPECT_EQ(models.names.back().provider, "one");
 }
 
