@@ -27,6 +27,7 @@ e2e         2  -     scripts/stages/e2e.sh          the official SDKs and the co
 live        2  -     scripts/stages/live.sh         sessions on a real engine, llama.cpp, over each of its protocols
 demo        1  -     scripts/stages/demo.sh         ./demo.sh, with the scripted model
 gate        1  -     scripts/stages/gate.sh         nothing leaves before it is on disk
+disk        1  -     scripts/stages/disk.sh         a full disk refuses and recovers, a failing one ends the server
 crash       3  -     scripts/stages/crash.sh        killed at every write and at random; nothing is lost or repeated
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost
 postgres    2  -     scripts/stages/postgres.sh     over PostgreSQL: server and database killed; nothing is lost or repeated

@@ -89,6 +89,9 @@ bool is_project_name(std::string_view name) {
 }
 
 Task<Result<void>> ApiKeys::open() {
+  // Looked up first: a start on a full disk has nothing to write.
+  CO_TRY(exists, co_await project_exists(std::string(kDefaultProject)));
+  if (exists) co_return Result<void>();
   auto made = co_await create_project(std::string(kDefaultProject));
   if (!made && made.error().code != ErrorCode::kConflict)
     co_return std::unexpected(std::move(made).error());

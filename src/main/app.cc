@@ -57,6 +57,7 @@ using facades::admin::ServerStatus;
 constexpr std::size_t kPoolThreads = 2;
 constexpr std::int64_t kCollectEveryMs = 60'000;
 /// For what is cancelled to take notice.
+constexpr std::int64_t kPublishEveryMs = 1'000;
 constexpr std::int64_t kSettleMs = 2'000;
 constexpr std::size_t kTokenLength = 40;  // of 5 random bits each
 
@@ -104,6 +105,8 @@ class Server final : public ServerStatus {
   Result<void> open_models();
   void make_doors();
   Result<void> listen();
+  /// Says in the data directory where the server is. kUnavailable: its disk is full.
+  Result<void> publish();
   void announce() const;
 
   http::Route count(http::Route route);
@@ -115,6 +118,7 @@ class Server final : public ServerStatus {
 
   Task<> recover();
   Task<> collect_garbage();
+  Task<> publish_when_possible();
   Task<> wait_for_signals();
   Task<> drain();
   Task<> cut_off();
@@ -172,8 +176,10 @@ class Server final : public ServerStatus {
   Address bound_;
   facades::admin::HttpNumbers http_;
   async::Signal stop_collecting_{loop_.get_executor()};
+  async::Signal stop_publishing_{loop_.get_executor()};
   async::Signal drained_{loop_.get_executor()};
   boost::asio::signal_set signals_{loop_};
+  bool published_ = true;
   bool recovering_ = true;
   bool draining_ = false;
   bool ended_ = false;
@@ -297,6 +303,14 @@ Result<void> Server::listen() {
                             endpoint.error().message));
   bound_ = {endpoint->host, endpoint->port};
   TRY_VOID(refuse_own_address(config_.providers, bound_, config_.hosts));
+  auto published = publish();
+  if (published || published.error().code != ErrorCode::kUnavailable) return published;
+  log::warn("commands need --url until there is disk space", {{"why", published.error().message}});
+  published_ = false;
+  return {};
+}
+
+Result<void> Server::publish() {
   return write_runtime_file(config_.data_dir,
                             {.pid = ::getpid(), .url = url(), .token = operator_token_});
 }
@@ -307,6 +321,7 @@ bool Server::serve() {
   async::spawn(executor, "signals", wait_for_signals());
   async::spawn(executor, "recovery", recover());
   async::spawn(executor, "garbage", collect_garbage());
+  if (!published_) async::spawn(executor, "publish", publish_when_possible());
   loop_.restart();
   while (!ended_) loop_.run_one();
   http_server_.reset();
@@ -378,6 +393,12 @@ Task<> Server::collect_garbage() {
   }
 }
 
+/// A server that started on a full disk.
+Task<> Server::publish_when_possible() {
+  while (!co_await stop_publishing_.wait(kPublishEveryMs))
+    if (publish()) co_return;
+}
+
 Task<> Server::wait_for_signals() {
   constexpr auto kWait = boost::asio::as_tuple(boost::asio::use_awaitable);
   const auto [first_error, first] = co_await signals_.async_wait(kWait);
@@ -394,6 +415,7 @@ Task<> Server::wait_for_signals() {
 Task<> Server::drain() {
   draining_ = true;
   stop_collecting_.notify();
+  stop_publishing_.notify();
   async::spawn(loop_.get_executor(), "cut off", cut_off());
   clean_ = co_await http_server_->drain(kDrainMs);
   co_await engine_->drain();
@@ -416,6 +438,8 @@ Task<std::vector<ServerStatus::Obstacle>> Server::obstacles() {
   if (draining_) found.push_back({"draining", "The server is about to end."});
   if (const auto answer = co_await store_->ping(); !answer)
     found.push_back({"store", answer.error().message});
+  if (store_->stats().disk_full)
+    found.push_back({"disk_full", "The disk is full: writes are refused until there is space."});
   co_return found;
 }
 
