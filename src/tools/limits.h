@@ -17,6 +17,8 @@ inline constexpr std::size_t kMaxServerToolName = 128;
 inline constexpr std::size_t kMaxServerAnswerBytes = 8 << 20;
 /// What a server's own error sentence may add to ours.
 inline constexpr std::size_t kMaxServerErrorBytes = 600;
+/// So much of a credential's begin is removed like the whole of it from what its server says.
+inline constexpr std::size_t kTellingSecretBytes = 12;
 /// A session id that a server hands out.
 inline constexpr std::size_t kMaxServerSessionId = 4096;
 /// A list, with everything that must come before it.

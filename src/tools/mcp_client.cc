@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "http/sse_parser.h"
 #include "tools/limits.h"
+#include "tools/scrub.h"
 
 namespace perdure::tools {
 namespace {
@@ -53,8 +54,17 @@ Task<Result<std::vector<ServerTool>>> McpClient::list_tools(async::CancelToken c
     if (!page) co_return failed(ErrorCode::kUpstream, page.error().message);
     for (const std::string& why : page->left_out)
       log::warn("a tool of an MCP server is not offered",
-                {{"server", target_.label}, {"tool", why}});
+                {{"server", target_.label}, {"tool", scrubbed(why)}});
     for (ServerTool& tool : page->tools) {
+      // What stands here goes to the model, who is somebody else. With another name it could not be
+      // called.
+      if (scrubbed(tool.name) != tool.name) {
+        log::warn("a tool of an MCP server has the server's credential in its name",
+                  {{"server", target_.label}});
+        continue;
+      }
+      tool.description = scrubbed(std::move(tool.description));
+      tool.parameters = scrubbed(std::move(tool.parameters));
       bool known = std::ranges::find(tools, tool.name, &ServerTool::name) != tools.end();
       if (known) continue;
       bytes += size_of(tool);
@@ -310,12 +320,7 @@ std::string McpClient::scrubbed(std::string text) const {
   std::string_view secret = target_.authorization;
   if (auto space = secret.rfind(' '); space != std::string_view::npos)
     secret.remove_prefix(space + 1);
-  if (secret.empty()) return text;
-  constexpr std::string_view kRemoved = "[removed]";
-  for (std::size_t at = text.find(secret); at != std::string::npos;
-       at = text.find(secret, at + kRemoved.size()))
-    text.replace(at, secret.size(), kRemoved);
-  return text;
+  return scrub(std::move(text), secret);
 }
 
 }  // namespace perdure::tools

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""No provider's key leaves the server, but in the header it is for.
+"""No provider's key and no MCP server's credential leaves the server, but in the header it is for.
 
 Upstreams that repeat the key in every error they make, in the ways real ones do, are put behind each kind
-of provider. Afterwards the key must be nowhere: no answer, event, log line, metric, and no byte of the data
-directory. The last line is "N passed, N failed".
+of provider; a server of tools repeats its credential in its lists, results and errors. Afterwards the key
+must be nowhere: no answer, event, log line, metric, and no byte of the data directory. The last line is
+"N passed, N failed".
 """
 
 import http.server
@@ -15,7 +16,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
-from perdure_test import Scratch, Server  # noqa: E402
+from perdure_test import Model, Scratch, Server  # noqa: E402
 
 KEY = "sk-proj-Zq7Vt0UeX1mNc4Kd9Rb2Ws6Yh"
 KINDS = {
@@ -74,6 +75,106 @@ class Upstream:
         self.server.server_close()
 
 
+# What a server of tools does with its credential.
+MCP_CASES = {
+    # Whole answers to `tools/list`: (status, JSON-RPC member, its value).
+    "list_error": ("list", 200, "error", {"code": -32000, "message": f"not for Bearer {KEY}"}),
+    "list_status": ("list", 401, "error", {"code": -32001, "message": KEY, "data": {"header": f"Bearer {KEY}"}}),
+    "list_page": ("list", 502, None, f"<html>Bearer {KEY}</html>"),
+    # Of it only a part fits into our sentence.
+    "list_long_error": ("list", 200, "error", {"code": -32000, "message": "x" * 580 + KEY + "y" * 5000}),
+    "list_description": ("list", 200, "result", {"tools": [
+        {"name": "look", "description": f"Looks, for Bearer {KEY}.",
+         "inputSchema": {"type": "object", "properties": {"of": {"type": "string", "description": KEY}}}}]}),
+    "list_bad_tool": ("list", 200, "result", {"tools": [
+        {"name": f"look {KEY}", "description": KEY, "inputSchema": {"type": "object"}},
+        {"name": f"look-{KEY}", "inputSchema": {"type": "object"}},
+        {"name": "fine", "inputSchema": {"type": "object"}}]}),
+    # Answers to `tools/call`.
+    "call_result": ("call", 200, "result", {"content": [{"type": "text", "text": f"seen: Bearer {KEY}, {KEY}"}]}),
+    "call_failed": ("call", 200, "result", {"isError": True, "content": [{"type": "text", "text": f"no: {KEY}"}]}),
+    "call_structured": ("call", 200, "result", {"content": [], "structuredContent": {"header": f"Bearer {KEY}"}}),
+    "call_link": ("call", 200, "result", {"content": [
+        {"type": "resource_link", "uri": f"https://x.example/?k={KEY}", "name": KEY},
+        {"type": "resource", "resource": {"uri": f"x:{KEY}", "text": KEY}}]}),
+    "call_error": ("call", 200, "error", {"code": -32000, "message": f"Bearer {KEY} may not"}),
+    "call_long_error": ("call", 200, "error", {"code": -32000, "message": "x" * 580 + KEY + "y" * 5000}),
+    "call_status": ("call", 403, "error", {"code": -32001, "message": f"Bearer {KEY}"}),
+    "call_page": ("call", 500, None, f"<html>Bearer {KEY}</html>"),
+    "call_no_protocol": ("call", 200, None, f"Bearer {KEY}"),
+}
+
+
+class EchoingTools:
+    """An MCP server (the protocol before the newest) that does what its path says, and wants KEY."""
+
+    def __init__(self):
+        tools = self
+        self.headers_with_key = set()
+        self.reached = set()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                for name, value in self.headers.items():
+                    if KEY in value:
+                        tools.headers_with_key.add(name.lower())
+                assert KEY not in json.dumps(body) and KEY not in self.path
+                name = self.path.rsplit("/", 1)[1]
+                when, status, member, value = MCP_CASES[name]
+                method = body["method"]
+                if method == "server/discover":
+                    return self.send(400, {"jsonrpc": "2.0", "id": body["id"],
+                                           "error": {"code": -32601, "message": f"unknown, Bearer {KEY}"}})
+                if method == "initialize":
+                    return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {
+                        "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "instructions": KEY,
+                        "serverInfo": {"name": KEY, "version": KEY}}})
+                if "id" not in body:
+                    return self.send(202, "")
+                if method == f"tools/{when}":
+                    tools.reached.add(name)
+                    return self.send(status, value if member is None else
+                                     {"jsonrpc": "2.0", "id": body["id"], member: value})
+                if method == "tools/list":
+                    return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"tools": [
+                        {"name": "look", "inputSchema": {"type": "object"}}]}})
+                tools.reached.add(name)
+                return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"content": [
+                    {"type": "text", "text": "fine"}]}})
+
+            def send(self, status, answer):
+                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+                self.send_response(status, f"Key {KEY}")
+                self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")
+                self.send_header("WWW-Authenticate", f'Bearer error="{KEY}"')
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def config(self):
+        return "".join(f'[[mcp_server]]\nlabel = "{name}"\nurl = "{self.url}/{name}"\n'
+                       f'authorization_env = "THE_KEY"\n' for name in MCP_CASES)
+
+    def tool(self, name):
+        return {"type": "mcp", "server_label": "desk",
+                "transport": {"type": "http", "server_url": f"{self.url}/{name}"}}
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 class NoKeyLeaves(unittest.TestCase):
     def setUp(self):
         self.scratch = Scratch()
@@ -123,6 +224,53 @@ class NoKeyLeaves(unittest.TestCase):
             self.assertNotIn(KEY.encode(), data, path)
         self.assertLessEqual(self.upstream.headers_with_key, {"authorization", "x-api-key"})
         self.assertTrue(self.upstream.headers_with_key, "the key was not sent at all")
+
+
+    def see_tools(self, value):
+        """With what the variable holds: the bare token, or a scheme before it."""
+        tools, model = EchoingTools(), Model()
+        self.addCleanup(tools.close)
+        self.addCleanup(model.close)
+        server = Server(os.environ["PERDURE_BINARY"], self.directory, model.config() + tools.config(),
+                        environment={"THE_KEY": value, "PERDURE_LOG_LEVEL": "debug"})
+        self.addCleanup(server.close)
+        server.start()
+        shown, leaks = [], []
+        for name in MCP_CASES:
+            # The model calls whatever of these it is offered.
+            body = {"agent": {"model": "test", "tools": [tools.tool(name)]}, "environment": {"type": "none"},
+                    "input": "use desk__look look fine", "stream": True}
+            events = [event for _, event in server.stream("/v1/agents/sessions", body)]
+            session = next(event["session"]["id"] for event in events if "session" in event)
+            view = server.wait_for(session, "idle", "failed", "requires_action")
+            self.assertIn(view["status"], ("idle", "failed"), (name, view))
+            seen = [events, view]
+            path = f"/v1/agents/sessions/{session}"
+            for more in ("", "/items?include_incomplete=true", "/turns", "/items?order=asc"):
+                seen.append(server.request("GET", path + more))
+            if KEY in repr(seen):
+                leaks.append(name)
+            shown.append(seen)
+        for path in ("/metrics", "/v1/models", "/readyz"):
+            shown.append(server.request("GET", path))
+        server.stop()
+        server.log.flush()
+        self.assertEqual(tools.reached, set(MCP_CASES), "the test saw less than it says")
+        self.assertEqual(leaks, [], "answers and events have the credential")
+        self.assertNotIn(KEY, repr(shown))
+        # What the model is sent is what the journal has, and it belongs to somebody else.
+        self.assertNotIn(KEY, repr(model.requests))
+        # A part of it is as good as a hint; a run this long is never chance.
+        for path, data in self.everything_written():
+            self.assertNotIn(KEY.encode(), data, path)
+            self.assertNotIn(KEY[:12].encode(), data, path)
+        self.assertEqual(tools.headers_with_key, {"authorization"})
+
+    def test_mcp_server_with_a_bare_token(self):
+        self.see_tools(KEY)
+
+    def test_mcp_server_with_a_scheme(self):
+        self.see_tools(f"Token {KEY}")
 
 
 def case(kind):
