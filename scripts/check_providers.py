@@ -6,8 +6,9 @@
     check_providers.py --write     renews the table in docs/protocols/providers.md
     check_providers.py --check     says whether that table is the current one
 
-A cell is a list of tests, or a sentence: for what the protocol has no words, or why it cannot happen there. That the tests pass is the
-unit tests' business; this sees that none of them is lost.
+A cell is a list of tests; or {"no": sentence, "tests": [...]} for what the protocol has no words, with the
+tests of what is done about that; or a sentence alone for what cannot happen there. That the tests pass is
+the unit tests' business; this sees that none of them is lost.
 """
 
 import json
@@ -39,17 +40,37 @@ def tests_of(program):
     return names
 
 
+def parts_of(cell):
+    """(what it says instead of "yes" or None, its tests)."""
+    if isinstance(cell, str):
+        return cell, []
+    return (cell["no"], cell["tests"]) if isinstance(cell, dict) else (None, cell or [])
+
+
+def wrong_with(cell, known):
+    """A sentence, or None where the cell is as it must be."""
+    says, tests = parts_of(cell)
+    lost = [name for name in tests if name not in known]
+    if lost:
+        return f"no test {', '.join(lost)}"
+    if not tests and not says:
+        return "the cell is empty"
+    if not tests and not says.startswith(CANNOT):
+        return f"a sentence without a test must begin with '{CANNOT.strip()}'"
+    return None
+
+
 def check_tests(program):
     table, known, passed, failed = read_table(), tests_of(program), 0, 0
     for row in table["rows"]:
         for kind in table["kinds"]:
             cell = row["cells"].get(kind)
-            lost = [name for name in cell if name not in known] if isinstance(cell, list) else []
-            if cell and not lost:
+            wrong = wrong_with(cell, known)
+            if wrong:
+                failed += 1
+                print(f"FAILED {row['feature']}, {kind}: {wrong}")
+            else:
                 passed += 1
-                continue
-            failed += 1
-            print(f"FAILED {row['feature']}, {kind}: " + (f"no test {', '.join(lost)}" if lost else "the cell is empty"))
     print(f"{passed} passed, {failed} failed")
     return failed == 0
 
@@ -62,12 +83,13 @@ def document(table):
         cells = []
         for kind in table["kinds"]:
             cell = row["cells"][kind]
-            if isinstance(cell, list):
+            says, _ = parts_of(cell)
+            if not says:
                 cells.append("yes")
-            else:
-                if cell not in notes:
-                    notes.append(cell)
-                cells.append(f"{'–' if cell.startswith(CANNOT) else 'no'} ({notes.index(cell) + 1})")
+                continue
+            if says not in notes:
+                notes.append(says)
+            cells.append(f"{'–' if says.startswith(CANNOT) else 'no'} ({notes.index(says) + 1})")
         lines.append(f"| {row['feature']} | " + " | ".join(cells) + " |")
     lines += [""] + [f"{number}. {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines)

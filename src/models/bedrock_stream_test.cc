@@ -256,6 +256,29 @@ TEST(BedrockStream, NeverSucceedsWithPartOfAnAnswer) {
   }
 }
 
+TEST(BedrockStream, KnowsNoUsageOfAnAnswerThatIsCutOff) {
+  for (const Events& begin :
+       {kStart, kStart + text(0, "a"), kStart + text(0, "a") + stop(0),
+        kStart + text(0, "a") +
+            Events{{std::string(kExceptionEvent) + "modelStreamErrorException", ""}}}) {
+    RecordingSink sink;
+    Answer part = decode(begin, sink);
+    ASSERT_FALSE(part);
+    EXPECT_FALSE(part.error().usage_known) << "no count may be taken for one of nothing";
+  }
+}
+
+TEST(BedrockStream, CountsNoReasoningApartFromTheAnswer) {
+  RecordingSink sink;
+  Answer answer = decode(kStart + reasoning(0, "text", "Hm.") + stop(0) + text(1, "x") + stop(1) +
+                             end("end_turn") + kUsage,
+                         sink);
+  ASSERT_TRUE(answer);
+  ASSERT_TRUE(answer->usage_known);
+  EXPECT_EQ(answer->usage.output_tokens, 7) << "the reasoning is in it";
+  EXPECT_EQ(answer->usage.reasoning_tokens, 0);
+}
+
 TEST(BedrockStream, MapsExceptionsInTheStream) {
   struct Case {
     const char* type;

@@ -259,6 +259,20 @@ TEST_F(OpenAi, RefusesARequestItCannotSayWithoutSending) {
   EXPECT_TRUE(upstream.received().empty());
 }
 
+TEST_F(OpenAi, SaysWhatItHasWordsFor) {
+  Capabilities can = chat()->capabilities();
+  EXPECT_TRUE(can.images && can.remote_images);
+  EXPECT_FALSE(can.reasoning_summary) << "a session that asks for one is refused";
+  EXPECT_FALSE(can.verbosity || can.service_tier) << "only OpenAI's own server has these";
+  can = make_openai_chat({"o", "https://api.openai.com/v1", "", timeouts}, *client, env)
+            ->capabilities();
+  EXPECT_TRUE(can.verbosity && can.service_tier);
+  EXPECT_FALSE(can.reasoning_summary);
+  can = responses()->capabilities();
+  EXPECT_TRUE(can.reasoning_summary && can.verbosity && can.images && can.remote_images);
+  EXPECT_FALSE(can.service_tier);
+}
+
 TEST(Endpoint, KnowsOpenAisOwnHosts) {
   for (const char* url : {"https://api.openai.com/v1", "https://eu.api.openai.com/v1",
                           "https://x.openai.azure.com/openai/v1", "https://API.OpenAI.com/v1"})
