@@ -1,5 +1,6 @@
 #include "engine/batch.h"
 
+#include "base/planted_bug.h"
 #include "engine/limits.h"
 
 namespace perdure::engine {
@@ -30,8 +31,10 @@ Result<std::uint64_t> Batch::add_end(journal::Kind kind, Body body) {
       settlement_of(state_, *body.bill, kind == journal::kModelCallAbandoned);
   TRY(seq, add_text(kind, encode(body)));
   // Where nothing was asked of a provider there may be nothing to give back either.
-  if (settlement.used.calls != 0 || settlement.reserved != 0)
-    settle_.push_back(std::move(settlement));
+  if (settlement.used.calls != 0 || settlement.reserved != 0) {
+    if (planted("settle-twice")) settle_.push_back(settlement);
+    if (!planted("skip-settlement")) settle_.push_back(std::move(settlement));
+  }
   return seq;
 }
 

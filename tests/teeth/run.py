@@ -30,6 +30,7 @@ def bugs(build, shims):
         return found[0] if found else name
 
     python = sys.executable
+    money = [python, f"{ROOT}/tests/crash/money.py", "--binary", f"{build}/perdure", "--kills", "1", "--seed", "1"]
     return [
         Bug("ack-before-commit", "an append is acknowledged before it is on disk",
             "tests/gate/run.py (the output gate)",
@@ -52,6 +53,19 @@ def bugs(build, shims):
         Bug("lost-timer", "a durable timer is not stored",
             "engine_test AFailedModelCallIsRetriedByADurableTimer",
             [program("engine_test"), "--gtest_filter=*AFailedModelCallIsRetriedByADurableTimer*"]),
+        Bug("skip-settlement", "what a call has cost is not charged, and what was put aside not given back",
+            "engine_test ACrashAfterAnyCommitChargesEveryCallOnce",
+            [program("engine_test"), "--gtest_filter=*ACrashAfterAnyCommitChargesEveryCallOnce*"]),
+        Bug("settle-twice", "a call is charged twice",
+            "engine_test ACrashAfterAnyCommitChargesEveryCallOnce",
+            [program("engine_test"), "--gtest_filter=*ACrashAfterAnyCommitChargesEveryCallOnce*"]),
+        Bug("skip-settlement", "the books do not say what calls have cost",
+            "tests/crash/money.py (killed among calls that are paid)", money),
+        Bug("settle-twice", "the books say twice what a call has cost",
+            "tests/crash/money.py (killed among calls that are paid)", money),
+        Bug("call-under-stop", "a model call is started though a stop has come while its intent was written",
+            "engine_test ACallWhoseIntentIsOnItsWayToTheDiskIsNotMade",
+            [program("engine_test"), "--gtest_filter=*ACallWhoseIntentIsOnItsWayToTheDiskIsNotMade*"]),
     ]
 
 
