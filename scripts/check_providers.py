@@ -8,9 +8,11 @@
 
 A cell is a list of tests; or {"no": sentence, "tests": [...]} for what the protocol has no words, with the
 tests of what is done about that; or a sentence alone for what cannot happen there. That the tests pass is
-the unit tests' business; this sees that none of them is lost.
+the unit tests' business; this sees that none of them is lost. `live` of a row names, by kind, the case of
+tests/live/run.py that shows the same on a real engine.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -60,6 +62,23 @@ def wrong_with(cell, known):
     return None
 
 
+def live_cases():
+    """(case, kind of provider) of all that runs on a real engine."""
+    path = os.path.join(ROOT, "tests", "live", "run.py")
+    live = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("live", path))
+    spec.loader.exec_module(live)
+    return {(name, live.PROTOCOLS[model.split("/")[0]][0]) for name, _, models in live.CASES for model in models}
+
+
+def check_live(table):
+    lost = [f"{row['feature']}, {kind}: tests/live/run.py has no case '{case}' over it"
+            for row in table["rows"] for kind, case in row.get("live", {}).items()
+            if (case, kind) not in live_cases() or not isinstance(row["cells"][kind], list)]
+    for sentence in lost:
+        print(f"FAILED {sentence}")
+    return not lost
+
+
 def check_tests(program):
     table, known, passed, failed = read_table(), tests_of(program), 0, 0
     for row in table["rows"]:
@@ -71,6 +90,7 @@ def check_tests(program):
                 print(f"FAILED {row['feature']}, {kind}: {wrong}")
             else:
                 passed += 1
+    failed += not check_live(table)
     print(f"{passed} passed, {failed} failed")
     return failed == 0
 
@@ -85,7 +105,7 @@ def document(table):
             cell = row["cells"][kind]
             says, _ = parts_of(cell)
             if not says:
-                cells.append("yes")
+                cells.append("yes, live" if kind in row.get("live", {}) else "yes")
                 continue
             if says not in notes:
                 notes.append(says)

@@ -82,6 +82,9 @@ def config(engines):
             text += (f'[[provider]]\nname = "{name}"\nkind = "{kind}"\nbase_url = "{base(url)}"\n'
                      f'[[model]]\nname = "{protocol}/{engine}"\nprovider = "{name}"\nupstream = "any"\n'
                      f'name_tools = true\nmax_output_tokens = 200\n')  # small models go on for ever
+    for protocol in ("responses", "messages"):  # see tools_result
+        text += (f'[[model]]\nname = "{protocol}/result"\nprovider = "chat-small"\nupstream = "any"\n'
+                 f'name_tools = true\nmax_output_tokens = 64\n')
     return text
 
 
@@ -152,6 +155,38 @@ def tool_round(server, model):
     assert types.index("function_call") < types.index("function_call_output"), types
 
 
+def tools_result(server, model):
+    """The call is made over chat, and its result is sent over the protocol: another provider has the name by then."""
+    status, _, created = server.create("Please use paint.", tools=[PAINT], model=model)
+    assert status == 201, created
+    session = created["id"]
+    view = server.wait_for(session, "requires_action", "idle", "failed")
+    assert view["status"] == "requires_action", (view, server.items(session))
+    server.stop()
+    with open(server.config, encoding="utf-8") as file:
+        text = file.read()
+    head = f'name = "{model}"\nprovider = '
+    assert f'{head}"chat-small"' in text
+    with open(server.config, "w", encoding="utf-8") as file:
+        file.write(text.replace(f'{head}"chat-small"', f'{head}"{model.split("/")[0]}-small"'))
+    server.start()
+    status, _, body = server.send(session, [tool_result(view["required_actions"][0], "painted")])
+    assert status == 202, body
+    view = server.wait_for(session, "idle", "failed")
+    assert view["status"] == "idle", view
+    turn = server.request("GET", f"/v1/agents/sessions/{session}/turns")[2]["data"][0]
+    assert not turn["error"] or turn["error"]["code"] == "max_output_tokens", turn
+    status, _, page = server.request("GET", f"/v1/agents/sessions/{session}/items?order=asc&include_incomplete=true")
+    types = [item["type"] for item in page["data"]]
+    assert types[:3] == ["message", "function_call", "function_call_output"] and types[-1] == "message", types
+    status, _, usage = server.request("GET", "/api/usage?group_by=session,provider")
+    assert status == 200, usage
+    asked = {row["provider"]: row["input_tokens"] for row in usage["data"] if row["session"] == session}
+    other = f"{model.split('/')[0]}-small"
+    assert set(asked) == {"chat-small", other}, asked
+    assert asked[other] > asked["chat-small"], "the call and its result are not in the context"
+
+
 def second_turn(server, model):
     session, events = turn_of(server, {"model": model}, "Remember the number 41.")
     check_end(events)
@@ -161,11 +196,13 @@ def second_turn(server, model):
     assert view["usage"]["input_tokens"] > 2 * first, "the first turn is not in the second's context"
 
 
-# Noise without a grammar would never stop, and llama.cpp makes one of a request's schema over chat only.
+# Noise without a grammar would never stop, and llama.cpp makes one of a request's schema over chat only. There
+# only does it heed `tool_choice`, too, and a model this small calls no tool that it need not.
 CASES = [
     ("a plain turn", plain_turn, ["chat/small", "responses/small", "messages/small"]),
     ("a structured answer", structured_answer, ["chat/noise", "chat/small"]),
     ("a tool round", tool_round, ["chat/noise", "chat/small"]),
+    ("a tool's result", tools_result, ["responses/result", "messages/result"]),
     ("a second turn", second_turn, ["chat/small", "responses/small", "messages/small"]),
 ]
 
