@@ -12,6 +12,7 @@
 #include "base/raw_json.h"
 #include "http/sse_parser.h"
 #include "models/anthropic_request.h"
+#include "models/bedrock_request.h"
 #include "models/chat_request.h"
 #include "models/limits.h"
 #include "models/responses_request.h"
@@ -43,13 +44,12 @@ struct Sink final : ModelSink {
   std::string text;
 };
 
-inline std::expected<ModelOutput, ModelFailure> read(StreamDecoder& decoder,
-                                                     std::string_view stream, Sink& sink) {
-  http::SseParser parser;
-  std::vector<http::SseEvent> events;
-  (void)parser.feed(stream, events);
-  for (const http::SseEvent& event : events) {
-    auto progress = decoder.on_event(event.event, event.data, sink);
+using Events = std::vector<std::pair<std::string, std::string>>;  ///< name and data
+
+inline std::expected<ModelOutput, ModelFailure> read(StreamDecoder& decoder, const Events& events,
+                                                     Sink& sink) {
+  for (const auto& [name, data] : events) {
+    auto progress = decoder.on_event(name, data, sink);
     if (!progress) return std::unexpected(std::move(progress).error());
     if (*progress == Progress::kComplete) break;
   }
@@ -65,14 +65,18 @@ inline void send_back(const ModelOutput& answer) {
   for (const auto& body : {anthropic_request_body(request), responses_request_body(request, true),
                            chat_request_body(request, ChatDialect::kOpenAi)})
     demand(body && check_strict_json(*body, kDeeper), "an answer can be sent back");
+  // Converse takes no conversation without a word.
+  request.context.insert(request.context.begin(), UserMessage{{ContentPart{"go"}}});
+  auto body = bedrock_request_body(request);
+  demand(body && check_strict_json(*body, kDeeper), "an answer can be sent to Bedrock");
 }
 
 /// kMayDiffer: the protocol tells a message again at its end, and that is what counts.
 enum class Deltas { kAddUp, kMayDiffer };
 
-inline void check(StreamDecoder& decoder, Deltas deltas, std::string_view stream) {
+inline void check_events(StreamDecoder& decoder, Deltas deltas, const Events& events) {
   Sink sink;
-  auto answer = read(decoder, stream, sink);
+  auto answer = read(decoder, events, sink);
   if (!answer) {
     demand(!answer.error().code.empty() && is_valid_utf8(answer.error().message),
            "a failure says what it is");
@@ -93,6 +97,18 @@ inline void check(StreamDecoder& decoder, Deltas deltas, std::string_view stream
       demand(!item.name.empty() && !item.call_id.empty(), "a call has a name and an id");
   }
   send_back(*answer);
+}
+
+/// Of a stream of server-sent events.
+inline void check(StreamDecoder& decoder, Deltas deltas, std::string_view stream) {
+  http::SseParser parser;
+  std::vector<http::SseEvent> parsed;
+  (void)parser.feed(stream, parsed);
+  Events events;
+  events.reserve(parsed.size());
+  for (http::SseEvent& event : parsed)
+    events.emplace_back(std::move(event.event), std::move(event.data));
+  check_events(decoder, deltas, events);
 }
 
 }  // namespace perdure::models::fuzz
