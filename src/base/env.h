@@ -5,6 +5,7 @@
 // the composition root and outlives everything; its functions may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -45,7 +46,7 @@ class FakeEnv final : public Env {
 
  private:
   std::uint64_t state_;
-  UnixMillis now_;
+  std::atomic<UnixMillis> now_;  // the writers of stores ask from their threads
 };
 
 }  // namespace perdure

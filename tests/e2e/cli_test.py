@@ -545,11 +545,14 @@ class CliTest(unittest.TestCase):
             """)
         url = Server(self, "dev", "--listen", "127.0.0.1:0").url
         shown = self.run_cli("models").stdout
-        rows = [line.split(None, 4) for line in shown.splitlines()[1:7]]
+        rows = [line.split(None, 4) for line in shown.splitlines()[1:10]]
         self.assertEqual(rows, [
             ["big", "ours", "outside", "4096", "by the hour"],
             ["big", "outside", "outside", "8192", "$2.50 in, $0.25 cached, $10.00 out"],
             ["big", "flexible", "outside", "8192", "$1.25 in, $5.00 out"],
+            ["default", "ours", "outside", "4096", "by the hour"],
+            ["default", "outside", "outside", "8192", "$2.50 in, $0.25 cached, $10.00 out"],
+            ["default", "flexible", "outside", "8192", "$1.25 in, $5.00 out"],
             ["demo", "scripted", "scripted", "unknown", "free"],
             ["half", "flexible", "outside", "unknown", "$1.25 in, $5.00 out"],
             ["half", "outside", "outside", "unknown", "no price"]], shown)

@@ -19,10 +19,10 @@ MODELS = ('[[model]]\nname = "free"\nprovider = "test"\n'
           'price = {input = 10.0, output = 20.0}\n'
           '[[provider]]\nname = "scripted"\nkind = "scripted"\n'
           '[[model]]\nname = "demo"\nprovider = "scripted"\n')
-NEEDS_PRICE = ("A spending limit needs a model whose price is known, and 'free' has none: give it one in [[model]] "
-               "of the server's configuration.")
-NO_PRICE = ("The budget of project 'default' allows no call of a model without a price, and 'free' has none. Give "
-            "it one in [[model]] of the server's configuration.")
+NEEDS_PRICE = ("A spending limit needs a model whose price is known, and 'free' has none in the pool 'test': give it "
+               "one in [[model]] or [[pool]] of the server's configuration.")
+NO_PRICE = ("The budget of project 'default' allows no call without a price, and 'free' has none in the pool 'test'. "
+            "Give it one in [[model]] or [[pool]] of the server's configuration.")
 COST = 200_000
 
 
