@@ -29,9 +29,8 @@ bool is_one_of(std::string_view word, const std::array<std::string_view, N>& wor
 
 std::optional<unsigned> number(std::string_view digits) {
   unsigned value = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [read, error] = std::from_chars(digits.data(), end, value);
-  if (error != std::errc() || read != end) return std::nullopt;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return value;
 }
 
