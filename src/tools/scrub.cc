@@ -22,15 +22,22 @@ std::size_t secret_at(std::string_view text, std::string_view secret) {
 
 std::string scrub(std::string text, std::string_view secret) {
   if (secret.empty()) return text;
-  constexpr std::string_view kRemoved = "[removed]";
   const std::string_view begins = secret.front() == '/' ? "/\\" : secret.substr(0, 1);
-  std::size_t at = 0;
-  while ((at = text.find_first_of(begins, at)) != std::string::npos) {
-    const std::size_t found = secret_at(std::string_view(text).substr(at), secret);
-    if (found > 0) text.replace(at, found, kRemoved);
-    at += found > 0 ? kRemoved.size() : 1;
+  const std::string_view said = text;
+  std::string clean;  // put together anew: a server may say it a million times
+  std::size_t kept = 0, at = 0;
+  while ((at = said.find_first_of(begins, at)) != std::string_view::npos) {
+    const std::size_t found = secret_at(said.substr(at), secret);
+    if (found == 0) {
+      ++at;
+      continue;
+    }
+    clean.append(said.substr(kept, at - kept)).append("[removed]");
+    at += found;
+    kept = at;
   }
-  return text;
+  if (kept == 0) return text;
+  return clean.append(said.substr(kept));
 }
 
 }  // namespace perdure::tools
