@@ -17,7 +17,7 @@ using journal::Money;
 using journal::Payer;
 
 std::string dollars(Money money) {
-  return "$" + format_decimal(money, 9, 2);
+  return "$" + format_decimal(money, models::kMoneyPlaces, 2);
 }
 
 /// Not every store keeps a NUL in a text.

@@ -15,6 +15,7 @@
 #include "facades/admin/requests.h"
 #include "facades/common/json_reader.h"
 #include "facades/common/json_writer.h"
+#include "models/price.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -25,8 +26,6 @@ using journal::BudgetScope;
 using journal::Money;
 using journal::UsageBy;
 using journal::UsageCounts;
-
-constexpr int kNanoPlaces = 9;
 
 std::unexpected<Error> wrong(std::string message, std::string param) {
   return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
@@ -84,7 +83,7 @@ Result<std::vector<std::string>> cursor(const http::Query& query, std::size_t va
 
 void write_money(ObjectWriter& writer, std::string_view name, Money money) {
   writer.number(fmt::format("{}_nano", name), money);
-  writer.text(fmt::format("{}_dollars", name), format_decimal(money, kNanoPlaces, 2));
+  writer.text(fmt::format("{}_dollars", name), format_decimal(money, models::kMoneyPlaces, 2));
 }
 
 void write_counts(ObjectWriter& writer, const UsageCounts& counts) {
@@ -141,7 +140,7 @@ Result<Money> read_limit(const JsonObject& body) {
     TRY(read, read_string(*dollars));
     text = std::move(read);
   }
-  const auto money = parse_decimal(text, kNanoPlaces);
+  const auto money = parse_decimal(text, models::kMoneyPlaces);
   if (!money || *money < 0)
     return wrong(
         "limit_dollars must be a decimal number of at least 0 with at most nine places, "
