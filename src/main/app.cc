@@ -56,8 +56,8 @@ using facades::admin::ServerStatus;
 
 constexpr std::size_t kPoolThreads = 2;
 constexpr std::int64_t kCollectEveryMs = 60'000;
-/// For what is cancelled to take notice.
 constexpr std::int64_t kPublishEveryMs = 1'000;
+/// For what is cancelled to take notice.
 constexpr std::int64_t kSettleMs = 2'000;
 constexpr std::size_t kTokenLength = 40;  // of 5 random bits each
 
