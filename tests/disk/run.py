@@ -96,6 +96,16 @@ class Case:
         self.server.wait_for(body["id"], "idle")
         return body["id"]
 
+    def working_on_a_small_disk(self):
+        """Two sessions: one at rest, and one whose model call does not end until the gate is opened."""
+        self.on_a_small_disk()
+        self.server.start()
+        resting = self.surely("before")
+        self.model.gate.clear()
+        working = self.create("held")[2]["id"]
+        self.hold_until("held")
+        return resting, working
+
     def hold_until(self, text):
         """Until the model has been asked that; its gate is closed."""
         end = time.monotonic() + HANG
@@ -184,13 +194,7 @@ def check_reads(case, session):
 
 def full_and_empty_again(case):
     """What is asked for on a full disk is refused, what runs ends, and space is all that is needed."""
-    case.on_a_small_disk()
-    case.server.start()
-    before = case.surely("before")
-    case.model.gate.clear()
-    running = case.create("held")[2]["id"]
-    case.hold_until("held")
-
+    before, running = case.working_on_a_small_disk()
     status, headers, body, key = case.run_full()
     check_refusal(status, headers, body)
     check_refusal(*case.send(before, "more"))
@@ -224,12 +228,7 @@ def full_and_empty_again(case):
 
 def started_on_a_full_disk(case):
     """A server that is killed on a full disk starts on it, reads, and goes on when there is space."""
-    case.on_a_small_disk()
-    case.server.start()
-    before = case.surely("before")
-    case.model.gate.clear()
-    lost = case.create("lost")[2]["id"]
-    case.hold_until("lost")
+    before, lost = case.working_on_a_small_disk()
     check_refusal(*case.run_full()[:3])
     case.server.kill()
     case.model.gate.set()

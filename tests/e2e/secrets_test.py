@@ -37,14 +37,43 @@ ANSWERS = {
 }
 
 
-class Upstream:
+class Teller(http.server.BaseHTTPRequestHandler):
+    """Answers with KEY wherever an answer has room for it."""
+
+    def send(self, status, content_type, answer, headers):
+        data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        self.send_response(status, f"Key {KEY}")
+        for name, value in {"Content-Type": content_type, "Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+class Listener:
+    """A server on loopback, until it is closed."""
+
+    def listen(self, handler):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Upstream(Listener):
     """Answers as the last message says, and remembers which headers held the key."""
 
     def __init__(self):
         upstream = self
         self.headers_with_key = set()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Teller):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 for name, value in self.headers.items():
@@ -53,26 +82,10 @@ class Upstream:
                 assert KEY not in body and KEY not in self.path
                 wanted = next(text for text in ANSWERS if text in body)
                 status, content_type, answer = ANSWERS[wanted]
-                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-                self.send_response(status, f"Key {KEY}")
-                self.send_header("Content-Type", content_type)
-                self.send_header("Location", f"http://127.0.0.1:9/?key={KEY}")
-                self.send_header("x-request-id", KEY)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self.send(status, content_type, answer,
+                          {"Location": f"http://127.0.0.1:9/?key={KEY}", "x-request-id": KEY})
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.listen(Handler)
 
 
 # What a server of tools does with its credential.
@@ -105,7 +118,7 @@ MCP_CASES = {
 }
 
 
-class EchoingTools:
+class EchoingTools(Listener):
     """An MCP server (the protocol before the newest) that does what its path says, and wants KEY."""
 
     def __init__(self):
@@ -113,7 +126,7 @@ class EchoingTools:
         self.headers_with_key = set()
         self.reached = set()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Teller):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
@@ -126,41 +139,30 @@ class EchoingTools:
                 when, status, member, value = MCP_CASES[name]
                 method = body["method"]
                 if method == "server/discover":
-                    return self.send(400, {"jsonrpc": "2.0", "id": body["id"],
+                    return self.tell(400, {"jsonrpc": "2.0", "id": body["id"],
                                            "error": {"code": -32601, "message": f"unknown, Bearer {KEY}"}})
                 if method == "initialize":
-                    return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {
+                    return self.tell(200, {"jsonrpc": "2.0", "id": body["id"], "result": {
                         "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "instructions": KEY,
                         "serverInfo": {"name": KEY, "version": KEY}}})
                 if "id" not in body:
-                    return self.send(202, "")
+                    return self.tell(202, "")
                 if method == f"tools/{when}":
                     tools.reached.add(name)
-                    return self.send(status, value if member is None else
+                    return self.tell(status, value if member is None else
                                      {"jsonrpc": "2.0", "id": body["id"], member: value})
                 if method == "tools/list":
-                    return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"tools": [
+                    return self.tell(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"tools": [
                         {"name": "look", "inputSchema": {"type": "object"}}]}})
                 tools.reached.add(name)
-                return self.send(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"content": [
+                return self.tell(200, {"jsonrpc": "2.0", "id": body["id"], "result": {"content": [
                     {"type": "text", "text": "fine"}]}})
 
-            def send(self, status, answer):
-                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-                self.send_response(status, f"Key {KEY}")
-                self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")
-                self.send_header("WWW-Authenticate", f'Bearer error="{KEY}"')
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+            def tell(self, status, answer):
+                self.send(status, "text/html" if isinstance(answer, str) else "application/json", answer,
+                          {"WWW-Authenticate": f'Bearer error="{KEY}"'})
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.listen(Handler)
 
     def config(self):
         return "".join(f'[[mcp_server]]\nlabel = "{name}"\nurl = "{self.url}/{name}"\n'
@@ -169,10 +171,6 @@ class EchoingTools:
     def tool(self, name):
         return {"type": "mcp", "server_label": "desk",
                 "transport": {"type": "http", "server_url": f"{self.url}/{name}"}}
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class NoKeyLeaves(unittest.TestCase):
