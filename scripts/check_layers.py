@@ -27,7 +27,7 @@ LAYERS = [
     ["base"],
     ["async"],
     ["http", "journal"],
-    ["resources", "identity", "policy"],
+    ["resources", "identity", "policy", "cluster"],
     ["models", "executor", "memory"],
     ["tools"],
     ["engine"],

@@ -1,6 +1,7 @@
 #include "base/env.h"
 
 #include <openssl/rand.h>
+#include <time.h>
 
 #include <chrono>
 #include <stdexcept>
@@ -26,6 +27,12 @@ std::string Env::random_token(std::size_t length) {
 UnixMillis SystemEnv::now() {
   using namespace std::chrono;
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::int64_t SystemEnv::monotonic_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
 void SystemEnv::random_bytes(std::span<std::uint8_t> out) {

@@ -20,6 +20,8 @@ class Env {
   virtual ~Env() = default;
   /// The wall clock. It may jump; order is never derived from it.
   virtual UnixMillis now() = 0;
+  /// Milliseconds since some moment of the past. Is never set, and goes on while the machine sleeps.
+  virtual std::int64_t monotonic_ms() = 0;
   /// Fills `out` with unpredictable bytes (predictable ones in tests).
   virtual void random_bytes(std::span<std::uint8_t> out) = 0;
 
@@ -32,6 +34,7 @@ class Env {
 class SystemEnv final : public Env {
  public:
   UnixMillis now() override;
+  std::int64_t monotonic_ms() override;
   void random_bytes(std::span<std::uint8_t> out) override;
 };
 
@@ -41,6 +44,7 @@ class FakeEnv final : public Env {
   explicit FakeEnv(std::uint64_t seed = 1, UnixMillis start = 1'800'000'000'000)
       : state_(seed * 2 + 1), now_(start) {}
   UnixMillis now() override { return now_; }
+  std::int64_t monotonic_ms() override { return now_; }
   void random_bytes(std::span<std::uint8_t> out) override;
   void advance(std::int64_t milliseconds) { now_ += milliseconds; }
 

@@ -112,6 +112,30 @@ async::Task<Result<void>> Budgets::load(ProjectId project) {
   co_return Result<void>{};
 }
 
+async::Task<Result<void>> Budgets::refresh(ProjectId project) {
+  auto turn = co_await changes_.acquire();
+  if (!projects_.contains(project)) co_return Result<void>{};
+  CO_TRY(budgets, co_await store_.budgets(project));
+  Accounts accounts;
+  for (Budget& budget : budgets) {
+    std::pair key{budget.scope, budget.id};
+    // The account stays, with what is held of it.
+    Account& known = projects_[project][key];
+    if (!known) known = std::make_shared<BudgetAccount>();
+    known->budget = std::move(budget);
+    accounts.emplace(std::move(key), known);
+  }
+  projects_[project] = std::move(accounts);
+  co_return Result<void>{};
+}
+
+async::Task<> Budgets::refresh_all() {
+  std::vector<ProjectId> projects;
+  projects.reserve(projects_.size());
+  for (const auto& [project, accounts] : projects_) projects.push_back(project);
+  for (ProjectId& project : projects) (void)co_await refresh(std::move(project));
+}
+
 std::vector<Budgets::Account> Budgets::covering(const ProjectId& project,
                                                 const Payer& payer) const {
   std::vector<Account> found;

@@ -60,6 +60,11 @@ class Budgets {
   /// Must have succeeded before anything of the project is appended. Reads the store once.
   async::Task<Result<void>> load(ProjectId project);
 
+  /// Reads again what is known of the project, or of all: others write to the store too. A sum may
+  /// be off by what is on its way into the store meanwhile, until the next time.
+  async::Task<Result<void>> refresh(ProjectId project);
+  async::Task<> refresh_all();
+
   /// Puts aside what the call that `body` is the intent of may cost in the pool that it names, and
   /// writes price, estimate and reservation into it. Otherwise why it must not be made: one of the
   /// wire's turn error codes.

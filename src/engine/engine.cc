@@ -91,7 +91,11 @@ class EngineImpl final : public Engine, public Accounts {
   Task<Result<std::vector<journal::UsageRow>>> usage(journal::UsageQuery query) override;
   Task<Result<SessionUsage>> session_usage(SessionKey key, Page page) override;
   Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key, StreamFrom from) override;
-  Task<> recover() override;
+  Task<> recover(journal::Shards shards) override;
+  Task<> give_up(journal::Shards shards) override;
+  journal::Shards busy() const override;
+  Task<> refresh_budgets() override;
+  void heed(std::vector<policy::Stop> stops) override;
   Task<> drain() override;
   void check_timers() override { timers_.notify(); }
   Counters counters() const override {
@@ -105,7 +109,11 @@ class EngineImpl final : public Engine, public Accounts {
   /// The session's actor with its state loaded; kNotFound if there is no such session.
   Task<Result<ActorPtr>> awake(SessionKey key);
   Task<Result<std::shared_ptr<const SessionView>>> view_of(SessionKey key);
+  Result<SessionKey> place_for(const CreateSession& command);
 
+  /// Cancels what runs in the project and is stopped now; how many calls that were. Where the stop
+  /// could not be stored, what it had held back starts.
+  std::size_t cancel_stopped(const ProjectId& project, bool stopped);
   /// Lets an actor see what was stopped, or could not be: its turn ends, or what was held back
   /// starts. Asks again while the store refuses.
   Task<> look_again(ActorPtr actor);
@@ -141,12 +149,15 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
   for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
     CO_TRY_VOID(co_await core_.budgets.load(key.project));
+    CO_TRY_VOID(core_.ownership().may_use(key));
     ActorPtr& place = actors_[key];
     if (!place) place = std::make_shared<SessionActor>(core_, key);
     ActorPtr actor = place;
     actor->touch();
     if (actor->loaded() && !actor->dead()) co_return actor;
     auto loaded = co_await actor->load();
+    // What was read may be old by now.
+    CO_TRY_VOID(core_.ownership().may_use(key));
     // Stopped while it slept. Where the store refuses, the sweep or the next command tries again.
     if (loaded && actor->must_end()) (void)co_await actor->resume();
     if (loaded) co_return actor;
@@ -157,13 +168,27 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
 
 // ---- commands ---------------------------------------------------------------------------------
 
+/// The id that was asked for, or a new one in a shard of this process.
+Result<SessionKey> EngineImpl::place_for(const CreateSession& command) {
+  if (command.id) return SessionKey{command.project, *command.id};
+  const journal::Shards held = core_.ownership().held();
+  if (held.none())
+    return fail(ErrorCode::kUnavailable, "This node has no sessions yet; try again shortly.", {},
+                std::string(cluster::kElsewhere));
+  while (true) {
+    SessionKey key{command.project, new_session_id(core_.parts.env)};
+    if (held.test(journal::shard_of(key))) return key;
+  }
+}
+
 Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
   Busy busy(core_);
-  SessionKey key{command.project, command.id ? *command.id : new_session_id(core_.parts.env)};
-  CO_TRY_VOID(co_await core_.budgets.load(key.project));
+  CO_TRY_VOID(co_await core_.budgets.load(command.project));
+  CO_TRY(key, place_for(command));
   if (command.agent.id.empty()) command.agent.id = new_id("agt", core_.parts.env);
   for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
+    CO_TRY_VOID(core_.ownership().may_use(key));
     auto found = actors_.find(key);
     if (found == actors_.end()) {
       auto actor = std::make_shared<SessionActor>(core_, key);
@@ -196,6 +221,7 @@ Task<Result<Committed>> EngineImpl::submit(SessionKey key, std::vector<Input> in
 Task<Result<Committed>> EngineImpl::delete_session(SessionKey key) {
   Busy busy(core_);
   for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY_VOID(core_.ownership().may_use(key));
     CO_TRY(row, co_await core_.parts.journal.session(key));
     if (row.deleted) co_return co_await core_.parts.journal.delete_session(key, row.head);
     Result<Committed> receipt = fail(ErrorCode::kFenced, "");
@@ -221,6 +247,15 @@ Task<Result<Stopped>> EngineImpl::stop(policy::StopOrder order) {
   ProjectId project = order.project;
   auto stop = co_await core_.parts.stops.add(std::move(order));
   Stopped stopped;
+  stopped.calls_cancelled = cancel_stopped(project, stop.has_value());
+  if (!stop) co_return std::unexpected(std::move(stop).error());
+  stopped.stop = *stop;
+  async::spawn(core_.parts.executor, "sweep", sweep(std::move(*stop)));
+  co_return stopped;
+}
+
+std::size_t EngineImpl::cancel_stopped(const ProjectId& project, bool stopped) {
+  std::size_t cancelled = 0;
   std::vector<ActorPtr> actors;
   actors.reserve(actors_.size());
   for (auto& [key, actor] : actors_)
@@ -228,14 +263,11 @@ Task<Result<Stopped>> EngineImpl::stop(policy::StopOrder order) {
   for (ActorPtr& actor : actors) {
     // One that is being loaded or created does not know yet what it belongs to.
     bool in_scope = !actor->loaded() || actor->stop_in_force();
-    if (!in_scope && stop) continue;
-    if (actor->loaded() && actor->stop_in_force()) stopped.calls_cancelled += actor->cancel_work();
+    if (!in_scope && stopped) continue;
+    if (actor->loaded() && actor->stop_in_force()) cancelled += actor->cancel_work();
     async::spawn(core_.parts.executor, "stop", look_again(actor));
   }
-  if (!stop) co_return std::unexpected(std::move(stop).error());
-  stopped.stop = *stop;
-  async::spawn(core_.parts.executor, "sweep", sweep(std::move(*stop)));
-  co_return stopped;
+  return cancelled;
 }
 
 Task<> EngineImpl::look_again(ActorPtr actor) {
@@ -284,12 +316,13 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::session(SessionKey 
 }
 
 Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey key) {
-  if (auto found = actors_.find(key); found != actors_.end() && found->second->loaded())
+  const bool ours = core_.ownership().may_use(key).has_value();
+  if (auto found = actors_.find(key); ours && found != actors_.end() && found->second->loaded())
     co_return found->second->state().view();
   CO_TRY(stored, co_await load_session(&core_.parts.journal, key));
   const SessionState& state = stored.state;
   bool stopped =
-      state.turn && core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
+      ours && state.turn && core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
   if (!stopped) co_return state.view();
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return actor->state().view();
@@ -405,7 +438,9 @@ Task<> EngineImpl::run_timers() {
 }
 
 Task<std::int64_t> EngineImpl::fire_due_timers() {
-  auto due = co_await core_.parts.journal.due_timers(core_.parts.env.now(), kTimersAtOnce);
+  const journal::Shards held = core_.ownership().held();
+  if (held.none()) co_return core_.settings.store_again_ms;
+  auto due = co_await core_.parts.journal.due_timers(held, core_.parts.env.now(), kTimersAtOnce);
   if (!due) co_return core_.settings.store_again_ms;
   bool failed = false;
   for (const journal::DueTimer& timer : *due) {
@@ -420,7 +455,7 @@ Task<std::int64_t> EngineImpl::fire_due_timers() {
   }
   if (failed) co_return core_.settings.store_again_ms;
   if (due->size() == kTimersAtOnce) co_return 0;
-  auto next = co_await core_.parts.journal.next_timer();
+  auto next = co_await core_.parts.journal.next_timer(held);
   if (!next) co_return core_.settings.store_again_ms;
   constexpr std::int64_t kLongestPause = 60'000;
   if (!*next) co_return kLongestPause;
@@ -450,12 +485,13 @@ Task<> EngineImpl::run_passivation() {
 
 // ---- recovery ---------------------------------------------------------------------------------
 
-Task<> EngineImpl::recover() {
-  Busy busy(core_);
+Task<> EngineImpl::recover(journal::Shards shards) {
+  Busy working(core_);
   std::optional<SessionKey> after;
   std::size_t found = 0;
   while (!core_.draining) {
-    auto rows = co_await core_.parts.journal.open_sessions(after, kRecoveryGroup);
+    auto rows = co_await core_.parts.journal.open_sessions(
+        shards & core_.ownership().held(), after, kRecoveryGroup);
     if (!rows) {
       log::error("recovery cannot read the store", {{"why", rows.error().message}});
       co_await async::sleep_for(core_.settings.store_again_ms);
@@ -467,6 +503,7 @@ Task<> EngineImpl::recover() {
     co_await take_up(std::move(*rows));
   }
   if (found > 0) log::info("sessions were taken up again", {{"sessions", found}});
+  timers_.notify();  // theirs may be due
   // The process may have died before a stop had reached those that only wait for a client.
   for (policy::Stop& stop : core_.parts.stops.in_force())
     async::spawn(core_.parts.executor, "sweep", sweep(std::move(stop)));
@@ -534,6 +571,7 @@ Task<> EngineImpl::take_up_one(journal::SessionRow row, std::shared_ptr<long> lo
     auto resumed = co_await resume(row.key);
     looked.reset();  // where the store refuses for now, the others need not wait
     if (resumed) co_return;
+    if (resumed.error().reason == cluster::kElsewhere) co_return;
     if (!resumed.error().retryable()) {
       // Left as it is: a log that cannot be read may be another program's, or come back.
       ++core_.counters.quarantined;
@@ -584,6 +622,40 @@ Task<> EngineImpl::quarantine(journal::SessionRow row) {
   if (auto found = actors_.find(row.key); done && found != actors_.end()) {
     ActorPtr actor = found->second;
     actor->abandon();
+  }
+}
+
+// ---- other processes --------------------------------------------------------------------------
+
+Task<> EngineImpl::give_up(journal::Shards shards) {
+  Busy working(core_);
+  std::vector<ActorPtr> leaving;
+  leaving.reserve(actors_.size());
+  for (auto& [key, actor] : actors_)
+    if (shards.test(journal::shard_of(key))) leaving.push_back(actor);
+  for (ActorPtr& actor : leaving) actor->leave();
+  for (ActorPtr& actor : leaving) {
+    while (!actor->quiet()) co_await async::sleep_for(5);
+    actor->abandon();
+  }
+}
+
+journal::Shards EngineImpl::busy() const {
+  journal::Shards shards;
+  for (const auto& [key, actor] : actors_)
+    if (actor->running()) shards.set(journal::shard_of(key));
+  return shards;
+}
+
+Task<> EngineImpl::refresh_budgets() {
+  Busy working(core_);
+  co_await core_.budgets.refresh_all();
+}
+
+void EngineImpl::heed(std::vector<policy::Stop> stops) {
+  for (policy::Stop& stop : stops) {
+    cancel_stopped(stop.order.project, true);
+    async::spawn(core_.parts.executor, "sweep", sweep(std::move(stop)));
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/env.h"
 #include "base/error.h"
+#include "cluster/ownership.h"
 #include "engine/accounts.h"
 #include "engine/paging.h"
 #include "engine/session_event.h"
@@ -184,10 +185,20 @@ class Engine {
   virtual Task<Result<std::unique_ptr<Subscription>>> subscribe(SessionKey key,
                                                                 StreamFrom from) = 0;
 
-  /// Wakes every session with unfinished work, paced per provider; returns when all were looked at
-  /// (their state is readable long before). Sessions that crash it three times are quarantined;
+  /// Wakes every session of these shards with unfinished work, paced per provider; returns when all
+  /// were looked at (their state is readable long before). Sessions that crash it three times are quarantined;
   /// those whose log cannot be read are left alone and answer as failed.
-  virtual Task<> recover() = 0;
+  virtual Task<> recover(journal::Shards shards) = 0;
+  /// Forgets the sessions of these shards, which `ownership` does not give this process any more.
+  /// What runs is cancelled without journaling its end, as in `drain`: who takes them up does that.
+  /// Returns when nothing of them is being written.
+  virtual Task<> give_up(journal::Shards shards) = 0;
+  /// Shards with sessions that run a model call or a tool in this process.
+  virtual journal::Shards busy() const = 0;
+  /// Budgets as other processes have left them.
+  virtual Task<> refresh_budgets() = 0;
+  /// Ends what these stops stop, which another process has ordered.
+  virtual void heed(std::vector<policy::Stop> stops) = 0;
   /// Looks at the durable timers now: for tests, and after the clock was set.
   virtual void check_timers() = 0;
   /// Ends all subscriptions and cancels running calls without journaling their end: recovery, or
@@ -209,6 +220,7 @@ struct EngineParts {
   tools::Registry& tools;
   policy::Stops& stops;                        ///< loaded; `policy` asks them too
   tools::ServerTools* server_tools = nullptr;  ///< none: no agent may name a server
+  const cluster::Ownership* ownership = nullptr;  ///< none: every session is this process's
 };
 
 std::unique_ptr<Engine> make_engine(EngineParts parts, Settings settings);

@@ -472,7 +472,7 @@ TEST_P(EngineBudgetTest, ACallThatNeverLeftTheQueueCostsNothing) {
   EXPECT_THAT(world.run(world.journal->reservations(drained)).value(), IsEmpty());
   EXPECT_THAT(world.run(world.journal->reservations(runs)).value(), testing::SizeIs(1))
       << "of the one that ran nobody knows";
-  world.run(World::ended(world.engine->recover()));
+  world.run(World::ended(world.engine->recover(journal::all_shards())));
   EXPECT_EQ(idle_turn(drained).status, TurnStatus::kCompleted);
 }
 

@@ -385,7 +385,7 @@ TEST_P(EngineFaultTest, AfterTheLastAttemptTheTurnFailsInOneCommitAndInOrder) {
   EXPECT_EQ(type(3), static_cast<int>(EventType::kError));
   EXPECT_EQ(type(2), static_cast<int>(EventType::kTurnFailed));
   EXPECT_EQ(type(1), static_cast<int>(EventType::kSessionIdle));
-  EXPECT_FALSE(*world.run(world.journal->next_timer())) << "no timer is left";
+  EXPECT_FALSE(*world.run(world.journal->next_timer(journal::all_shards()))) << "no timer is left";
 }
 
 TEST_P(EngineFaultTest, AMessageDuringThePauseJoinsTheRetryAndACancelEndsIt) {
@@ -404,9 +404,9 @@ TEST_P(EngineFaultTest, AMessageDuringThePauseJoinsTheRetryAndACancelEndsIt) {
   world.outside.answers.push_back({.failure = busy});
   ASSERT_TRUE(world.send(key, "third"));
   world.until([&] { return world.engine->counters().model_calls_abandoned == 2; });
-  ASSERT_TRUE(*world.run(world.journal->next_timer()));
+  ASSERT_TRUE(*world.run(world.journal->next_timer(journal::all_shards())));
   ASSERT_TRUE(world.run(world.engine->submit(key, cancel(), std::nullopt)));
-  EXPECT_FALSE(*world.run(world.journal->next_timer()));
+  EXPECT_FALSE(*world.run(world.journal->next_timer(journal::all_shards())));
   EXPECT_EQ(world.view(key)->status, SessionStatus::kIdle);
 }
 
@@ -416,7 +416,7 @@ TEST_P(EngineFaultTest, APauseThatAProviderAsksForIsBounded) {
   world.outside.answers.push_back({.failure = busy});
   world.create("go");
   world.until([&] { return world.engine->counters().model_calls_abandoned == 1; });
-  auto next = *world.run(world.journal->next_timer());
+  auto next = *world.run(world.journal->next_timer(journal::all_shards()));
   ASSERT_TRUE(next);
   EXPECT_GT(*next, world.env.now());
   EXPECT_LE(*next, world.env.now() + 24 * 3600 * 1000);
@@ -481,7 +481,7 @@ TEST_P(EngineFaultTest, TimersOfDamagedSessionsDoNotHoldUpTheOthers) {
   // Some were refused by the provider, later ones found its breaker open: all of them wait.
   auto until_waiting = [&](std::size_t count) {
     for (int round = 0; round < 10'000; ++round) {
-      auto due = world.run(world.journal->due_timers(world.env.now() + 86'400'000, 200));
+      auto due = world.run(world.journal->due_timers(journal::all_shards(), world.env.now() + 86'400'000, 200));
       if (due && due->size() == count) return;
       world.pause(1);
     }
@@ -585,7 +585,7 @@ TEST_P(EngineMomentTest, OnlyTheSessionThatWasTakenUpIsBlamedForACrash) {
     world.start(/*recover=*/false);
     world.faults.hold_loads = true;
     std::size_t loads = world.faults.loads;
-    auto recovery = world.begin(World::ended(world.engine->recover()));
+    auto recovery = world.begin(World::ended(world.engine->recover(journal::all_shards())));
     world.until([&] { return world.faults.loads > loads; });  // counted, and being read
     world.faults.lose_end_of_recovery = true;
     auto drained = world.begin(World::ended(world.engine->drain()));
@@ -610,7 +610,7 @@ TEST_P(EngineFaultTest, StoppingDuringRecoveryIsNoCrash) {
   for (int start = 0; start < 5; ++start) {
     world.start(/*recover=*/false);
     world.faults.hold_loads = true;
-    auto recovery = world.begin(World::ended(world.engine->recover()));
+    auto recovery = world.begin(World::ended(world.engine->recover(journal::all_shards())));
     world.pause(10);
     auto drained = world.begin(World::ended(world.engine->drain()));
     world.pause(2);

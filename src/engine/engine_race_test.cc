@@ -106,7 +106,7 @@ TEST_P(EngineRaceTest, AStreamSeesItsSessionBeingPutAside) {
   auto stream = world.run(world.engine->subscribe(key, StreamFrom{std::nullopt, true}));
   auto waiting = world.begin((*stream)->next());
   world.pause(5);
-  world.run(World::ended(world.engine->recover()));
+  world.run(World::ended(world.engine->recover(journal::all_shards())));
   auto batch = world.finish(waiting);
   ASSERT_TRUE(batch && *batch);
   EXPECT_EQ((*batch)->back()->type, EventType::kSessionFailed);
@@ -329,8 +329,8 @@ TEST_P(EngineRaceTest, AMessageForASessionThatRecoveryHasNotReachedTakesItUp) {
   world.start(/*recover=*/false);
   EXPECT_EQ(world.view(key)->status, SessionStatus::kInProgress);
   ASSERT_TRUE(world.send(key, "and this"));
-  world.run(World::ended(world.engine->recover()));
-  world.run(World::ended(world.engine->recover()));
+  world.run(World::ended(world.engine->recover(journal::all_shards())));
+  world.run(World::ended(world.engine->recover(journal::all_shards())));
   EXPECT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
   EXPECT_EQ(world.outside.requests.size(), 2u) << "taken up once";
   EXPECT_THAT(last_context(), ElementsAre("user go", "user and this"));
@@ -367,7 +367,7 @@ TEST_P(EngineRaceTest, RecoveryResumesTheFirstSessionBeforeItHasReadThemAll) {
   world.faults.loads = 0;
   world.outside.respond = nullptr;
   world.start(/*recover=*/false);
-  auto recovery = world.begin(World::ended(world.engine->recover()));
+  auto recovery = world.begin(World::ended(world.engine->recover(journal::all_shards())));
   world.until([&] { return !world.outside.requests.empty(); });
   EXPECT_LT(world.faults.loads, kSessions);
   world.finish(recovery);
@@ -471,7 +471,7 @@ TEST_P(ZombieTest, AnEngineThatLostASessionPublishesAndStartsNothingMore) {
 
   journal::MemoryJournal newer(world.env, world.disk());
   std::unique_ptr<Engine> other = make_engine(world.parts_over(newer), {});
-  world.run(World::ended(other->recover()));
+  world.run(World::ended(other->recover(journal::all_shards())));
   std::vector<Input> cancelled = cancel();
   ASSERT_TRUE(world.run(other->submit(key, std::move(cancelled), std::nullopt)));
   std::uint64_t moved = (*world.run(other->session(key)))->head;

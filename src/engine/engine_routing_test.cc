@@ -170,7 +170,7 @@ TEST_P(EngineRoutingTest, ATurnThatWaitsInVainGoesOnWaitingByItsTimerAndFailsAft
   until_abandoned(1);
   std::size_t looks = 0;
   for (; looks < 200 && world.view(key)->status != SessionStatus::kIdle; ++looks) {
-    ASSERT_TRUE(*world.run(world.journal->next_timer())) << "nothing would ever wake it";
+    ASSERT_TRUE(*world.run(world.journal->next_timer(journal::all_shards()))) << "nothing would ever wake it";
     std::uint64_t head = world.view(key)->head;
     much_later();
     for (int round = 0; round < 10'000 && world.view(key)->head == head; ++round) world.pause(1);
@@ -183,7 +183,7 @@ TEST_P(EngineRoutingTest, ATurnThatWaitsInVainGoesOnWaitingByItsTimerAndFailsAft
   EXPECT_EQ(turn.error->code, "server_overloaded");
   EXPECT_THAT(turn.error->message, HasSubstr("its share of repeated calls"));
   EXPECT_EQ(world.outside.requests.size(), 1u) << "the retry budget is nothing";
-  EXPECT_FALSE(*world.run(world.journal->next_timer()));
+  EXPECT_FALSE(*world.run(world.journal->next_timer(journal::all_shards())));
 }
 
 TEST_P(EngineRoutingTest, AfterAnAnswerTheNextCallOfTheTurnStartsWithTheFirstPoolAgain) {
@@ -212,7 +212,7 @@ TEST_P(EngineRoutingTest, AnOutageThatDoesNotEndFailsTheTurnInTheEnd) {
   }
   EXPECT_EQ(last_turn(key).status, TurnStatus::kFailed);
   EXPECT_LE(world.outside.requests.size(), 5u);
-  EXPECT_FALSE(*world.run(world.journal->next_timer()));
+  EXPECT_FALSE(*world.run(world.journal->next_timer(journal::all_shards())));
 }
 
 TEST_P(EngineRoutingTest, ACancelWhileACallWaitsForRoomEndsTheTurnAndTheQueueGoesOn) {

@@ -189,7 +189,7 @@ TEST_P(EngineStopTest, ARetryPauseEnds) {
   world.until([&] { return world.engine->counters().model_calls_abandoned == 1; });
   stop(order(key));
   expect_stopped(key);
-  EXPECT_EQ(world.run(world.journal->next_timer()).value(), std::nullopt);
+  EXPECT_EQ(world.run(world.journal->next_timer(journal::all_shards())).value(), std::nullopt);
   world.env.advance(60'000);
   world.engine->check_timers();
   world.pause(10);

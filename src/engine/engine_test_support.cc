@@ -181,7 +181,7 @@ void World::stop() {
 void World::start(bool recover) {
   open();
   if (!recover) return;
-  finish(begin(ended(engine->recover())));
+  finish(begin(ended(engine->recover(journal::all_shards()))));
 }
 
 models::ModelEntry priced_model() {

@@ -104,18 +104,20 @@ class FaultJournal final : public journal::JournalStore {
       journal::SessionQuery query) override {
     return real_->list_sessions(std::move(query));
   }
-  Task<Result<std::vector<journal::SessionRow>>> open_sessions(std::optional<SessionKey> after,
-                                                               std::size_t limit) override {
-    return real_->open_sessions(std::move(after), limit);
+  Task<Result<std::vector<journal::SessionRow>>> open_sessions(
+      journal::Shards of, std::optional<SessionKey> after, std::size_t limit) override {
+    return real_->open_sessions(of, std::move(after), limit);
   }
   Task<Result<std::vector<journal::EffectRow>>> effects(SessionKey key) override {
     return real_->effects(std::move(key));
   }
-  Task<Result<std::vector<journal::DueTimer>>> due_timers(UnixMillis now,
+  Task<Result<std::vector<journal::DueTimer>>> due_timers(journal::Shards of, UnixMillis now,
                                                           std::size_t limit) override {
-    return real_->due_timers(now, limit);
+    return real_->due_timers(of, now, limit);
   }
-  Task<Result<std::optional<UnixMillis>>> next_timer() override { return real_->next_timer(); }
+  Task<Result<std::optional<UnixMillis>>> next_timer(journal::Shards of) override {
+    return real_->next_timer(of);
+  }
   Task<Result<std::vector<journal::OutboxRow>>> outbox(std::size_t limit) override {
     return real_->outbox(limit);
   }

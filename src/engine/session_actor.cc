@@ -327,8 +327,10 @@ std::size_t SessionActor::cancel_work() {
 }
 
 Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotency) {
-  if (core_.draining && !batch.finishes_effect)
-    co_return fail(ErrorCode::kUnavailable, "The server is shutting down; try again shortly.");
+  if (draining() && !batch.finishes_effect)
+    co_return fail(ErrorCode::kUnavailable,
+                   leaving_ ? "The session is moving to another node; try again shortly."
+                            : "The server is shutting down; try again shortly.");
   journal::Append append = batch.to_append();
   if (!readable_) append.open = open_in_store_;  // for a server that can read it
   append.idempotency = std::move(idempotency);
@@ -345,6 +347,9 @@ Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotenc
   if (!receipt) {
     if (receipt.error().code == ErrorCode::kFenced) die(false);
     if (receipt.error().code == ErrorCode::kNotFound) die(true);  // deleted by somebody else
+    // Others may have spent of it: whoever decides again must know.
+    if (receipt.error().reason == "budget" && core_.parts.ownership)
+      co_await core_.budgets.refresh(key_.project);
     co_return receipt;
   }
   std::vector<journal::Entry> entries = batch.entries();
@@ -417,6 +422,11 @@ void SessionActor::die(bool deleted) {
   for (EventListener* listener : std::exchange(listeners_, {})) listener->on_closed(deleted);
   cancel_running(/*all=*/true);
   core_.forget(*this);
+}
+
+void SessionActor::leave() {
+  leaving_ = true;
+  stop();
 }
 
 void SessionActor::stop() {

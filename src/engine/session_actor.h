@@ -42,6 +42,10 @@ struct Core {
   models::Router router{parts.models, parts.env, parts.executor};
   Budgets budgets{parts.journal, parts.models, parts.executor};
   std::function<void()> timers_changed;
+  const cluster::Ownership& ownership() const {
+    return parts.ownership ? *parts.ownership : owns_all;
+  }
+  cluster::OwnsAll owns_all;
   std::function<void(const SessionActor&)> forget;  ///< the actor is dead
 };
 
@@ -113,6 +117,11 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
 
   /// Draining: cancels what runs, without journaling an end, and ends the listeners.
   void stop();
+  /// The same for this session alone, which goes to another process.
+  void leave();
+  bool running() const { return !running_.empty(); }
+  /// Nothing runs here, or is being written.
+  bool quiet() const { return !mailbox_.in_use() && running_.empty(); }
 
  private:
   class CallSink;
@@ -156,6 +165,9 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<bool>> add_input(Batch* batch, Input input);
   Task<Result<void>> refuse_late_result(const Batch* batch, InputToolResult result);
   Task<Result<void>> rebuild();
+
+  /// The rest is the next process's: nothing new begins here.
+  bool draining() const { return core_.draining || leaving_; }
 
   // Effects: session_effects.cc.
   using ModelResult = std::expected<models::ModelOutput, models::ModelFailure>;
@@ -220,6 +232,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   bool open_in_store_ = false;       ///< SessionRow::open as loaded
   bool resuming_ = false;            ///< effects that start now were running before a crash
   bool dead_ = false;
+  bool leaving_ = false;  ///< another process is to have the session
 };
 
 }  // namespace perdure::engine

@@ -176,7 +176,7 @@ void SessionActor::start_model_call(const Committed&, std::uint64_t seq,
                                     ModelCallStartedBody call) {
   // The next start takes it up; a stopped one is ended by who stopped it. Asked here, in the step
   // that starts the call: its intent may have been on its way to the disk when the stop came.
-  if (core_.draining || (stop_in_force() && !planted("call-under-stop"))) return;
+  if (draining() || (stop_in_force() && !planted("call-under-stop"))) return;
   ++core_.counters.model_calls;
   ++core_.effects_running;
   running_[seq] = std::make_shared<Running>();
@@ -186,7 +186,7 @@ void SessionActor::start_model_call(const Committed&, std::uint64_t seq,
 }
 
 void SessionActor::start_tool(const Committed&, OpenEffect effect) {
-  if (core_.draining || stop_in_force() || !is_open(effect.seq)) return;
+  if (draining() || stop_in_force() || !is_open(effect.seq)) return;
   ++core_.counters.effects_started;
   ++core_.effects_running;
   running_[effect.seq] = std::make_shared<Running>();
@@ -397,7 +397,7 @@ Task<> SessionActor::store_end(std::uint64_t intent, bool happened, AddEnd add_e
   bool told = false;
   while (true) {
     auto stored = co_await try_store_end(intent, happened, add_end, refused);
-    if (stored || dead_ || core_.draining) co_return;
+    if (stored || dead_ || draining()) co_return;
     Error error = stored.error();
     if (!std::exchange(told, true))
       log::error("the result of an effect is not stored yet",
@@ -416,7 +416,7 @@ Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happen
                                                std::optional<Error> refused) {
   auto lock = co_await mailbox_.acquire();
   touch();
-  if (dead_ || !is_open(intent) || (core_.draining && !happened)) co_return Result<void>{};
+  if (dead_ || !is_open(intent) || (draining() && !happened)) co_return Result<void>{};
   Batch batch = new_batch();
   batch.finishes_effect = true;
   batch.close_effects.push_back(std::to_string(intent));
@@ -427,7 +427,7 @@ Task<Result<void>> SessionActor::try_store_end(std::uint64_t intent, bool happen
   if (happened || !is_tool || !stop_in_force())
     added = add_end(batch, refused ? &*refused : nullptr);
   // The end of a drain is the next start's: it decides what follows.
-  if (added && !core_.draining) added = advance(batch, loop_parts());
+  if (added && !draining()) added = advance(batch, loop_parts());
   if (!added) co_return fail(ErrorCode::kInvalidArgument, added.error().message);
   CO_TRY_VOID(co_await commit(std::move(batch), std::nullopt));
   co_return Result<void>{};

@@ -87,8 +87,10 @@ Task<Result<std::optional<Subscription::Batch>>> Follower::next() {
     }
     auto nearer = co_await approach();
     if (nearer) continue;
-    // Deleted, or the server goes: the end of the stream, not a failure of it.
-    if (nearer.error().code == ErrorCode::kNotFound) ended_ = true;
+    // Deleted, or it moves, or the server goes: the end of the stream, not a failure of it.
+    if (nearer.error().code == ErrorCode::kNotFound ||
+        nearer.error().reason == cluster::kElsewhere)  // the client finds it at its new node
+      ended_ = true;
     if (!ended_ && !core_->draining) co_return std::unexpected(nearer.error());
   }
   Batch batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));

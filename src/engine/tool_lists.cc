@@ -29,7 +29,7 @@ std::string told(const tools::ToolResult& result) {
 }  // namespace
 
 void SessionActor::start_list(const Committed&, OpenToolList list) {
-  if (core_.draining || stop_in_force() || !is_open(list.seq)) return;
+  if (draining() || stop_in_force() || !is_open(list.seq)) return;
   ++core_.effects_running;
   running_[list.seq] = std::make_shared<Running>();
   std::string name = "tools of " + list.server;

@@ -165,6 +165,11 @@ Task<Result<KeyInfo>> ApiKeys::revoke(std::string id) {
   co_return std::move(stored.info);
 }
 
+void ApiKeys::forget_verified() {
+  ++revocations_;
+  cache_.clear();
+}
+
 Task<Result<Caller>> ApiKeys::verify(std::string key) {
   const std::optional<std::string> id = id_of(key);
   if (!id) co_return not_a_valid_key();

@@ -24,6 +24,7 @@
 #include "async/task.h"
 #include "base/error.h"
 #include "base/ids.h"
+#include "journal/shards.h"
 #include "journal/spend.h"
 
 namespace perdure::journal {
@@ -276,14 +277,19 @@ class JournalStore {
   virtual Task<Result<std::vector<Entry>>> read(EntryQuery query) = 0;
   /// Deleted sessions are left out.
   virtual Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) = 0;
-  /// Sessions with `open` set, in key order after `after`, of all projects: for recovery.
-  virtual Task<Result<std::vector<SessionRow>>> open_sessions(std::optional<SessionKey> after,
+  /// Sessions of these shards with `open` set, in key order after `after`, of all projects: for
+  /// recovery.
+  virtual Task<Result<std::vector<SessionRow>>> open_sessions(Shards of,
+                                                              std::optional<SessionKey> after,
                                                               std::size_t limit) = 0;
   /// In order of intent, then call id.
   virtual Task<Result<std::vector<EffectRow>>> effects(SessionKey key) = 0;
-  /// Timers due at `now`, the earliest first. They stay until an append clears them.
-  virtual Task<Result<std::vector<DueTimer>>> due_timers(UnixMillis now, std::size_t limit) = 0;
-  virtual Task<Result<std::optional<UnixMillis>>> next_timer() = 0;
+  /// Timers of these shards that are due at `now`, the earliest first. They stay until an append
+  /// clears them.
+  virtual Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now,
+                                                         std::size_t limit) = 0;
+  /// When the next timer of these shards is due.
+  virtual Task<Result<std::optional<UnixMillis>>> next_timer(Shards of) = 0;
   virtual Task<Result<std::vector<OutboxRow>>> outbox(std::size_t limit) = 0;
   /// nullopt when unknown or expired at `now`.
   virtual Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,

@@ -80,7 +80,7 @@ TEST_P(Journal, AnAppendWithoutEntriesChangesTheRest) {
   ASSERT_TRUE(committed);
   EXPECT_EQ(committed->head(), 1u);
   EXPECT_TRUE(loop_.run(store_->session(kA))->open);
-  EXPECT_EQ(loop_.run(store_->next_timer()).value(), 7);
+  EXPECT_EQ(loop_.run(store_->next_timer(all_shards())).value(), 7);
   EXPECT_EQ(code_of(append({.key = kB, .head = 0})), ErrorCode::kInvalidArgument);
 }
 
@@ -204,11 +204,11 @@ TEST_P(Journal, EffectsTimersOutboxAndAnswersCommitWithTheEntries) {
   EXPECT_EQ(effects->at(0).idempotency_key, "k");
   EXPECT_EQ(effects->at(0).state, EffectState::kOpen);
 
-  auto due = loop_.run(store_->due_timers(1000, 10));
+  auto due = loop_.run(store_->due_timers(all_shards(), 1000, 10));
   ASSERT_THAT(*due, SizeIs(1));
   EXPECT_EQ(due->at(0).key, kA);
   EXPECT_EQ(due->at(0).timer.id, "timer");
-  EXPECT_THAT(*loop_.run(store_->due_timers(999, 10)), IsEmpty());
+  EXPECT_THAT(*loop_.run(store_->due_timers(all_shards(), 999, 10)), IsEmpty());
 
   auto outbox = loop_.run(store_->outbox(10));
   ASSERT_THAT(*outbox, SizeIs(1));
@@ -224,7 +224,7 @@ TEST_P(Journal, EffectsTimersOutboxAndAnswersCommitWithTheEntries) {
 
   reopen();
   EXPECT_THAT(*loop_.run(store_->effects(kA)), SizeIs(1));
-  EXPECT_EQ(loop_.run(store_->next_timer()).value(), 1000);
+  EXPECT_EQ(loop_.run(store_->next_timer(all_shards())).value(), 1000);
 }
 
 TEST_P(Journal, NothingOfARefusedAppendStays) {
@@ -233,7 +233,7 @@ TEST_P(Journal, NothingOfARefusedAppendStays) {
   EXPECT_EQ(code_of(append(full_append(kB, 7))), ErrorCode::kNotFound);
   EXPECT_THAT(*loop_.run(store_->effects(kA)), IsEmpty());
   EXPECT_THAT(*loop_.run(store_->outbox(10)), IsEmpty());
-  EXPECT_FALSE(*loop_.run(store_->next_timer()));
+  EXPECT_FALSE(*loop_.run(store_->next_timer(all_shards())));
   IdempotencyScope scope = full_append(kA, 1).idempotency->scope;
   EXPECT_FALSE(*loop_.run(store_->find_idempotency(scope, env_.now())));
   EXPECT_FALSE(loop_.run(store_->session(kA))->open);
@@ -266,7 +266,7 @@ TEST_P(Journal, EffectsCloseAndTimersMove) {
   moved.set_timers = {{"timer", 500, "sooner"}, {"other", 700, ""}};
   moved.open_effects = {{.call_id = "call", .intent_seq = 2, .state = EffectState::kUnknown}};
   ASSERT_TRUE(append(moved));
-  auto due = loop_.run(store_->due_timers(2000, 10));
+  auto due = loop_.run(store_->due_timers(all_shards(), 2000, 10));
   ASSERT_THAT(*due, SizeIs(2));
   EXPECT_EQ(due->at(0).timer.body, "sooner");
   EXPECT_EQ(due->at(1).timer.id, "other");
@@ -277,7 +277,7 @@ TEST_P(Journal, EffectsCloseAndTimersMove) {
   closed.clear_timers = {"timer", "never set"};
   ASSERT_TRUE(append(closed));
   EXPECT_THAT(*loop_.run(store_->effects(kA)), IsEmpty());
-  EXPECT_EQ(loop_.run(store_->next_timer()).value(), 700);
+  EXPECT_EQ(loop_.run(store_->next_timer(all_shards())).value(), 700);
 
   auto message = loop_.run(store_->outbox(1))->at(0);
   ASSERT_TRUE(loop_.run(store_->delete_outbox(message.id)));
@@ -343,9 +343,9 @@ TEST_P(Journal, ADeletedSessionLeavesATombstone) {
   EXPECT_EQ(code_of(loop_.run(store_->effects(kA))), ErrorCode::kNotFound);
   EXPECT_EQ(code_of(append(append_of(kA, 2))), ErrorCode::kNotFound);
   EXPECT_EQ(code_of(append(append_of(kA, 0))), ErrorCode::kNotFound);
-  EXPECT_FALSE(*loop_.run(store_->next_timer()));
+  EXPECT_FALSE(*loop_.run(store_->next_timer(all_shards())));
   EXPECT_THAT(*loop_.run(store_->list_sessions({.project = kA.project})), IsEmpty());
-  EXPECT_THAT(*loop_.run(store_->open_sessions({}, 10)), IsEmpty());
+  EXPECT_THAT(*loop_.run(store_->open_sessions(all_shards(), {}, 10)), IsEmpty());
   IdempotencyScope scope = full_append(kA, 1).idempotency->scope;
   EXPECT_FALSE(*loop_.run(store_->find_idempotency(scope, env_.now())));
 
@@ -428,9 +428,9 @@ TEST_P(Journal, OpenSessionsArePagedOverAllProjects) {
       open.open = std::string(id) != "c";
       ASSERT_TRUE(append(open));
     }
-  auto first = loop_.run(store_->open_sessions({}, 3));
+  auto first = loop_.run(store_->open_sessions(all_shards(), {}, 3));
   EXPECT_THAT(ids(first), ElementsAre("a", "b", "a"));
-  auto rest = loop_.run(store_->open_sessions(first->back().key, 3));
+  auto rest = loop_.run(store_->open_sessions(all_shards(), first->back().key, 3));
   EXPECT_THAT(ids(rest), ElementsAre("b"));
   EXPECT_EQ(rest->at(0).key.project.value, "p2");
 }

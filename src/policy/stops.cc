@@ -131,16 +131,41 @@ Error Stop::refusal() const {
 }
 
 Task<Result<void>> Stops::load() {
+  CO_TRY(stops, co_await read_in_force());
+  for (Stop& stop : stops) mark(std::move(stop));
+  co_return Result<void>{};
+}
+
+Task<Result<std::vector<Stop>>> Stops::read_in_force() {
+  std::vector<Stop> stops;
   journal::RowQuery query = all_rows(kMaxListedStops);
   while (true) {
     CO_TRY(rows, co_await store_.list_rows(query));
     for (const journal::Row& row : rows) {
       CO_TRY(stop, from_row(row));
-      if (!stop.lifted) mark(std::move(stop));
+      if (!stop.lifted) stops.push_back(std::move(stop));
     }
-    if (rows.size() < query.limit) co_return Result<void>{};
+    if (rows.size() < query.limit) co_return stops;
     query.after = rows.back().id;
   }
+}
+
+Task<Result<std::vector<Stop>>> Stops::reload() {
+  auto turn = co_await writing_.acquire();
+  CO_TRY(stops, co_await read_in_force());
+  const std::vector<Stop> known = in_force();
+  auto among = [](const Stop& wanted, const std::vector<Stop>& all) {
+    return std::ranges::any_of(all, [&](const Stop& stop) { return stop.id == wanted.id; });
+  };
+  for (const Stop& stop : known)
+    if (!among(stop, stops)) unmark(stop);
+  std::vector<Stop> added;
+  for (Stop& stop : stops)
+    if (!among(stop, known)) {
+      mark(stop);
+      added.push_back(std::move(stop));
+    }
+  co_return added;
 }
 
 Task<Result<Stop>> Stops::add(StopOrder order) {

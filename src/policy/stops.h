@@ -74,6 +74,8 @@ class Stops {
 
   /// Reads what is in force. Once, before use.
   Task<Result<void>> load();
+  /// Reads it again, because another process has changed it. Gives the stops that are new here.
+  Task<Result<std::vector<Stop>>> reload();
 
   /// Durable and in force when it returns; one that is there already is given back unchanged.
   /// kInvalidArgument names the member; kUnavailable: the store refuses, and nothing is stopped.
@@ -100,6 +102,7 @@ class Stops {
 
  private:
   const Stop* find(StopScope scope, const ProjectId& project, std::string_view target) const;
+  Task<Result<std::vector<Stop>>> read_in_force();
   void mark(Stop stop);
   void unmark(const Stop& stop);
 

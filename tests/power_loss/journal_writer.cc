@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "journal/journal.h"
 #include "journal/limits.h"
+#include "journal/shards.h"
 #include "journal/sqlite/database.h"
 #include "journal/sqlite/sqlite_journal.h"
 
@@ -256,7 +257,7 @@ void Program::check_append(int session, int k, const Loaded& loaded) {
       effects->at(0).intent_seq != head_before(k) + 1)
     partial("the open effect");
 
-  auto timers = run(store_->due_timers(std::numeric_limits<UnixMillis>::max(), 100));
+  auto timers = run(store_->due_timers(all_shards(), std::numeric_limits<UnixMillis>::max(), 100));
   int found = 0;
   for (const DueTimer& due : *timers)
     found += due.key == session_key(session) && due.timer.due == 1000 + k;

@@ -122,7 +122,11 @@ class FakeEngine final : public engine::Engine {
     last_from = from;
     co_return std::make_unique<EndedSubscription>();
   }
-  Task<> recover() override { co_return; }
+  Task<> recover(journal::Shards) override { co_return; }
+  Task<> give_up(journal::Shards) override { co_return; }
+  journal::Shards busy() const override { return {}; }
+  Task<> refresh_budgets() override { co_return; }
+  void heed(std::vector<policy::Stop>) override {}
   void check_timers() override {}
   Task<> drain() override { co_return; }
   engine::Counters counters() const override { return {}; }

@@ -293,14 +293,14 @@ Task<Result<std::vector<SessionRow>>> MemoryJournal::list_sessions(SessionQuery 
                     });
 }
 
-Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(std::optional<SessionKey> after,
-                                                                   std::size_t limit) {
+Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(
+    Shards of, std::optional<SessionKey> after, std::size_t limit) {
   co_await async::yield();
   std::lock_guard lock(disk_->mutex);
   std::vector<SessionRow> page;
   auto at = after ? disk_->sessions.upper_bound(*after) : disk_->sessions.begin();
   for (; at != disk_->sessions.end() && page.size() < limit; ++at)
-    if (at->second.row.open) page.push_back(at->second.row);
+    if (at->second.row.open && of.test(shard_of(at->first))) page.push_back(at->second.row);
   co_return page;
 }
 
@@ -318,23 +318,24 @@ Task<Result<std::vector<EffectRow>>> MemoryJournal::effects(SessionKey key) {
   co_return effects;
 }
 
-Task<Result<std::vector<DueTimer>>> MemoryJournal::due_timers(UnixMillis now, std::size_t limit) {
+Task<Result<std::vector<DueTimer>>> MemoryJournal::due_timers(Shards of, UnixMillis now,
+                                                              std::size_t limit) {
   co_await async::yield();
   std::lock_guard lock(disk_->mutex);
   std::vector<DueTimer> due;
   for (const auto& [when, key, id] : disk_->alarms) {
     if (when > now || due.size() >= limit) break;
-    due.push_back({key, disk_->sessions.at(key).timers.at(id)});
+    if (of.test(shard_of(key))) due.push_back({key, disk_->sessions.at(key).timers.at(id)});
   }
   co_return due;
 }
 
-Task<Result<std::optional<UnixMillis>>> MemoryJournal::next_timer() {
+Task<Result<std::optional<UnixMillis>>> MemoryJournal::next_timer(Shards of) {
   co_await async::yield();
   std::lock_guard lock(disk_->mutex);
-  std::optional<UnixMillis> next;
-  if (!disk_->alarms.empty()) next = std::get<0>(*disk_->alarms.begin());
-  co_return next;
+  for (const auto& [when, key, id] : disk_->alarms)
+    if (of.test(shard_of(key))) co_return when;
+  co_return std::nullopt;
 }
 
 Task<Result<std::vector<OutboxRow>>> MemoryJournal::outbox(std::size_t limit) {

@@ -14,7 +14,7 @@ namespace perdure::journal::postgres {
 
 struct AppendStatement::Parts {
   Statement q;
-  std::string project, session, now, time, epoch;  // what stands for them in the text
+  std::string project, session, shard, now, time, epoch;  // what stands for them in the text
   UnixMillis entry_time = 0;
   Charges charges;
   std::string sql;
@@ -27,8 +27,8 @@ struct AppendStatement::Parts {
 };
 
 AppendStatement::AppendStatement(Append append, const StoreIdentity& identity,
-                                 std::uint64_t first_outbox_id)
-    : append_(std::move(append)), epoch_(identity.epoch), first_outbox_id_(first_outbox_id) {
+                                 std::uint64_t epoch, std::uint64_t first_outbox_id)
+    : append_(std::move(append)), epoch_(epoch), first_outbox_id_(first_outbox_id) {
   for (const EntryDraft& entry : append_.entries)
     if (entry.body.size() > kBlobThreshold) hashes_.resize(append_.entries.size());
   if (!hashes_.empty()) blob_key_ = identity.blob_key(append_.key.project);
@@ -45,7 +45,7 @@ std::vector<Statement> AppendStatement::blobs() {
     std::string size = q.number(std::uint64_t{body.size()}), bytes = q.bytes(body);
     q.sql = fmt::format(
         "INSERT INTO blob (project, hash, size, body) VALUES ({}, {}, {}, {}) "
-        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT (project, hash) DO UPDATE SET touched = clock_timestamp()",
         project, hash, size, bytes);
   }
   return statements;
@@ -55,6 +55,7 @@ Statement AppendStatement::statement(UnixMillis now) const {
   Parts parts{.entry_time = append_.time != 0 ? append_.time : now, .charges = Charges(append_)};
   parts.project = parts.q.text(append_.key.project.value);
   parts.session = parts.q.text(append_.key.session.value);
+  parts.shard = parts.q.number(std::int64_t{shard_of(append_.key)});
   parts.now = parts.q.number(now);
   parts.time = parts.q.number(parts.entry_time);
   parts.epoch = parts.q.number(epoch_);
@@ -126,10 +127,12 @@ void AppendStatement::move_head(Parts& parts) const {
   if (is_creation()) {
     parts.with(
         "guard",
-        fmt::format("INSERT INTO session (project, id, workstream, head, epoch, created, open) "
-                    "SELECT {}, {}, {}, {}, {}, {}, {} WHERE {} ON CONFLICT DO NOTHING RETURNING 1",
-                    parts.project, parts.session, q.text_or_null(append_.workstream), head,
-                    parts.epoch, parts.time, open, condition));
+        fmt::format("INSERT INTO session "
+                    "(project, id, shard, workstream, head, epoch, created, open) "
+                    "SELECT {}, {}, {}, {}, {}, {}, {}, {} WHERE {} "
+                    "ON CONFLICT DO NOTHING RETURNING 1",
+                    parts.project, parts.session, parts.shard, q.text_or_null(append_.workstream),
+                    head, parts.epoch, parts.time, open, condition));
     return;
   }
   std::string newest = planted("skip-epoch-check") ? "9223372036854775807" : parts.epoch;
@@ -229,11 +232,11 @@ void AppendStatement::change_timers(Parts& parts) const {
   }
   std::string rows = q.texts(ids);
   for (const std::string& array : {q.numbers(due), q.byte_strings(bodies)}) rows += ", " + array;
-  parts.with("timers", fmt::format("INSERT INTO timer (project, session, id, due, body) "
-                                   "SELECT {}, {}, t.* FROM guard, unnest({}) AS t "
+  parts.with("timers", fmt::format("INSERT INTO timer (project, session, shard, id, due, body) "
+                                   "SELECT {}, {}, {}, t.* FROM guard, unnest({}) AS t "
                                    "ON CONFLICT (project, session, id) DO UPDATE SET "
                                    "due = excluded.due, body = excluded.body",
-                                   parts.project, parts.session, rows));
+                                   parts.project, parts.session, parts.shard, rows));
 }
 
 void AppendStatement::add_outbox(Parts& parts) const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "journal/leases.h"
 #include "journal/postgres/limits.h"
 #include "journal/postgres/migrations.h"
 
@@ -51,25 +52,39 @@ Result<void> check(Connection& connection, Durability durability) {
   return {};
 }
 
-Result<StoreIdentity> raise_epoch(Connection& connection, Env& env) {
+Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<NodeIdentity>& node,
+                                  Env& env) {
   std::string secret(32, '\0');
   env.random_bytes({reinterpret_cast<std::uint8_t*>(secret.data()), secret.size()});
   std::vector<Statement> statements;
   statements.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   // Waits for the commits of an earlier opening that are under way; what comes after is refused.
   statements.emplace_back("LOCK TABLE opening IN SHARE ROW EXCLUSIVE MODE");
-  statements.emplace_back("UPDATE opening SET superseded = true WHERE NOT superseded");
+  Statement& end_others = statements.emplace_back();
+  end_others.sql = "UPDATE opening SET superseded = true WHERE NOT superseded";
+  if (node)  // what runs alone gives way to a node, and a node to its next start
+    end_others.sql +=
+        fmt::format(" AND (node = '' OR node = {})", end_others.text(node->id));
   Statement& make_secret = statements.emplace_back();
   make_secret.sql = fmt::format("INSERT INTO meta VALUES ('secret', {}) ON CONFLICT DO NOTHING",
                                 make_secret.bytes(secret));
   const std::size_t raised = statements.size();
   Statement& raise = statements.emplace_back();
+  const NodeIdentity named = node.value_or(NodeIdentity{});
+  // Above every epoch that entries have, whoever wrote them.
   raise.sql = fmt::format(
-      "INSERT INTO opening (epoch, opened) SELECT coalesce(max(epoch), 0) + 1, {} FROM opening "
-      "RETURNING epoch",
-      raise.number(env.now()));
-  statements.emplace_back(fmt::format(
-      "DELETE FROM opening WHERE epoch <= (SELECT max(epoch) FROM opening) - {}", kOpeningsKept));
+      "INSERT INTO opening (epoch, opened, node, url, until) SELECT 1 + greatest("
+      "(SELECT coalesce(max(epoch), 0) FROM opening), (SELECT max(epoch) FROM shard)), "
+      "{}, {}, {}, {} RETURNING epoch",
+      raise.number(env.now()), raise.text(named.id), raise.text(named.url),
+      node ? lease_end() : "'infinity'");
+  statements.emplace_back(fmt::format("DELETE FROM opening WHERE superseded AND "
+                                      "epoch <= (SELECT max(epoch) FROM opening) - {}",
+                                      kOpeningsKept));
+  if (!node)
+    statements.emplace_back(
+        "UPDATE shard SET holder = o.epoch, epoch = o.epoch FROM "
+        "(SELECT max(epoch) AS epoch FROM opening) o");
   const std::size_t asked = statements.size();
   statements.emplace_back("SELECT value FROM meta WHERE name = 'secret'");
   statements.emplace_back("COMMIT");
@@ -79,20 +94,21 @@ Result<StoreIdentity> raise_epoch(Connection& connection, Env& env) {
     return std::unexpected(answers.error().to_error());
   }
   return StoreIdentity{.epoch = answers->at(raised).natural(0, 0),
-                       .secret = answers->at(asked).text(0, 0)};
+                       .secret = answers->at(asked).text(0, 0),
+                       .is_node = node.has_value()};
 }
 
 }  // namespace
 
 Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
-                               Env& env) {
+                               const std::optional<NodeIdentity>& node, Env& env) {
   auto connection = Connection::open(target, interrupt);
   if (!connection)
     return fail(ErrorCode::kUnavailable,
                 fmt::format("the store cannot be opened: {}", connection.error().message));
   TRY_VOID(check(**connection, durability));
   TRY_VOID(migrate(**connection, env.now()));
-  TRY(identity, raise_epoch(**connection, env));
+  TRY(identity, raise_epoch(**connection, node, env));
   return OpenedStore{std::move(*connection), std::move(identity)};
 }
 
@@ -118,6 +134,10 @@ Outcome<std::optional<Claim>> claim(Connection& connection, std::uint64_t epoch)
                .outcomes = row.text(0, 2),
                .superseded = row.flag(0, 3),
                .weakness = row.text(0, 4)};
+}
+
+std::string lease_end() {
+  return fmt::format("clock_timestamp() + interval '{} milliseconds'", kLeaseMs);
 }
 
 std::string_view strength_condition(Durability durability) {

@@ -1,6 +1,9 @@
 // Opening the database of a store: what it must promise, its schema, the epoch; and taking hold of
 // it again after a connection was lost.
 //
+// Opened as a node it is one of many; else the opening has the database for itself, and all others
+// are ended.
+//
 // Each opening has a row in `opening`. Its `generation` counts the writer's connections: a commit
 // carries the generation of its connection and its own number, and is refused by the database where
 // the row has another. So once `claim` has returned, nothing sent over an earlier connection can
@@ -8,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/env.h"
@@ -22,12 +26,18 @@ enum class Durability {
   kAsDatabase,  ///< whatever the database is set to: named by the operator
 };
 
+/// One of many servers that write to the database.
+struct NodeIdentity {
+  std::string id;   ///< the same after a restart, which ends what ran under it before
+  std::string url;  ///< where the other nodes reach it
+};
+
 /// What the database says about our last group of writes.
 struct Claim {
   std::uint64_t generation = 0;
   std::uint64_t groups = 0;  ///< the number of the last committed group
   std::string outcomes;      ///< of its writes
-  bool superseded = false;   ///< a later opening has taken the database over
+  bool superseded = false;   ///< ended by another opening
   std::string weakness;      ///< the settings that make commits weaker; empty: none
 };
 
@@ -36,14 +46,17 @@ struct OpenedStore {
   StoreIdentity identity;
 };
 
-/// Brings the schema up to date and raises the epoch, durably. Whatever an earlier opening still
-/// writes is refused from then on.
+/// Brings the schema up to date and raises the epoch, durably. What an opening that this one ends
+/// still writes is refused from then on. `node` nullopt: it has the database, and every shard, for
+/// itself.
 Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
-                               Env& env);
+                               const std::optional<NodeIdentity>& node, Env& env);
 
 /// A value is certain. nullopt: the database does not know this opening.
 Outcome<std::optional<Claim>> claim(Connection& connection, std::uint64_t epoch);
 
+/// An SQL expression: until when a node lives that says so now.
+std::string lease_end();
 /// The condition, in SQL, under which a commit may be acknowledged.
 std::string_view strength_condition(Durability durability);
 /// "synchronous_commit is off": what `weakness` means, for a person.

@@ -3,6 +3,7 @@
 #include "journal/append_check.h"
 #include "journal/limits.h"
 #include "journal/postgres/append_statement.h"
+#include "journal/postgres/lease_keeper.h"
 #include "journal/postgres/opening.h"
 #include "journal/postgres/pending_write.h"
 #include "journal/postgres/readers.h"
@@ -22,9 +23,21 @@ struct PostgresJournal::Parts {
   postgres::Interrupt interrupt;
   postgres::StoreIdentity identity;
   std::uint64_t next_outbox_id = 0;        // the loop's
+  postgres::ShardEpochs epochs{};          // the loop's
   postgres::GarbageCursor garbage_cursor;  // the writer thread's
   std::unique_ptr<postgres::Writer> writer;
   std::unique_ptr<postgres::Readers> readers;
+  std::unique_ptr<postgres::LeaseKeeper> keeper;  // of a node
+
+  /// What was opened now writes.
+  void take(postgres::StoreIdentity opened) {
+    identity = std::move(opened);
+    // Ids ascend, and need no counter in the database.
+    next_outbox_id = identity.epoch << 32 | 1;
+    epochs.fill(identity.is_node ? 0 : identity.epoch);
+  }
+  /// Under which sessions of its shard are written; 0: it is another node's.
+  std::uint64_t epoch_of(const SessionKey& key) const { return epochs.at(shard_of(key)); }
 
   template <class Work>
   auto write(ProjectId project, Work work, bool alone = false) {
@@ -47,14 +60,15 @@ Result<std::unique_ptr<PostgresJournal>> PostgresJournal::open(Settings settings
   auto parts = std::make_unique<Parts>(std::move(target));
   Durability durability =
       settings.durability_of_database ? Durability::kAsDatabase : Durability::kFull;
-  TRY(store, postgres::open_store(parts->target, parts->interrupt, durability, env));
-  parts->identity = std::move(store.identity);
-  // Ids ascend, and need no counter in the database.
-  parts->next_outbox_id = parts->identity.epoch << 32 | 1;
-  parts->writer =
-      std::make_unique<postgres::Writer>(std::move(store.connection), parts->target,
-                                         parts->interrupt, durability, parts->identity.epoch, env);
+  std::optional<postgres::NodeIdentity> node;
+  if (settings.node) node = {.id = settings.node->id, .url = settings.node->url};
+  TRY(store, postgres::open_store(parts->target, parts->interrupt, durability, node, env));
+  parts->take(std::move(store.identity));
+  parts->writer = std::make_unique<postgres::Writer>(
+      std::move(store.connection), parts->target, parts->interrupt, durability,
+      parts->identity.epoch, node, env);
   parts->readers = std::make_unique<postgres::Readers>(parts->target);
+  if (node) parts->keeper = std::make_unique<postgres::LeaseKeeper>(parts->target, env);
   return std::unique_ptr<PostgresJournal>(new PostgresJournal(std::move(parts)));
 }
 
@@ -71,23 +85,65 @@ StoreStats PostgresJournal::stats() const {
 // Nothing of the store is touched after a `co_await`: a caller may be resumed when the store is
 // gone already.
 
+// ---- leases ---------------------------------------------------------------------------------
+
+Task<Result<Leases>> PostgresJournal::renew(LeaseRequest request) {
+  if (!parts_->keeper)
+    co_return fail(ErrorCode::kUnimplemented, "this store was not opened as a node");
+  Parts* parts = parts_.get();
+  for (std::size_t shard = 0; shard < kShards; ++shard)
+    if (request.give_up.test(shard) || request.leave) parts->epochs[shard] = 0;
+  const std::uint64_t asked_as = epoch();
+  auto renewal = co_await parts->keeper->renew(asked_as, std::move(request));
+  if (!renewal) co_return std::unexpected(std::move(renewal).error());
+  parts->epochs = renewal->epochs;
+  co_return std::move(renewal->leases);
+}
+
+Task<Result<void>> PostgresJournal::rejoin() {
+  Parts* parts = parts_.get();
+  parts->epochs.fill(0);
+  using Answer = Result<postgres::StoreIdentity>;
+  auto start = [&](async::Executor executor, std::move_only_function<void(Answer)> resume) {
+    parts->writer->rejoin([executor, resume = std::move(resume)](Answer answer) mutable {
+      async::post(executor, [answer = std::move(answer), resume = std::move(resume)]() mutable {
+        resume(std::move(answer));
+      });
+    });
+  };
+  CO_TRY(opened, co_await async::hand_over<Answer>(std::move(start)));
+  parts->take(std::move(opened));
+  co_return Result<void>{};
+}
+
+Task<Result<std::uint64_t>> PostgresJournal::changes() {
+  if (!parts_->keeper)
+    co_return fail(ErrorCode::kUnimplemented, "this store was not opened as a node");
+  co_return co_await parts_->keeper->changes();
+}
+
 // ---- writing --------------------------------------------------------------------------------
 
 Task<Result<Committed>> PostgresJournal::append(Append append) {
   CO_TRY_VOID(check(append));
+  const std::uint64_t epoch = parts_->epoch_of(append.key);
+  if (epoch == 0) co_return fenced(append.key);
   ProjectId project = append.key.project;
   std::uint64_t first_outbox_id = parts_->next_outbox_id;
   parts_->next_outbox_id += append.outbox.size();
-  postgres::AppendStatement work(std::move(append), parts_->identity, first_outbox_id);
+  postgres::AppendStatement work(std::move(append), parts_->identity, epoch,
+                                 first_outbox_id);
   CO_TRY(written, co_await parts_->write(project, std::move(work)));
   co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
 Task<Result<Committed>> PostgresJournal::delete_session(SessionKey key, std::uint64_t head) {
+  const std::uint64_t epoch = parts_->epoch_of(key);
+  if (epoch == 0) co_return fenced(key);
   ProjectId project = key.project;
   // Alone: an append beside it may name a blob that seems unreferenced here.
-  CO_TRY(written, co_await parts_->write(
-                      project, postgres::DeleteSession(std::move(key), head, epoch()), true));
+  postgres::DeleteSession work(std::move(key), head, epoch, parts_->identity);
+  CO_TRY(written, co_await parts_->write(project, std::move(work), true));
   co_return receipt(written.first, written.head, written.epoch, written.time);
 }
 
@@ -106,8 +162,8 @@ Task<Result<Committed>> PostgresJournal::delete_outbox(std::uint64_t id) {
 }
 
 Task<Result<std::size_t>> PostgresJournal::collect_garbage(UnixMillis now) {
-  co_return co_await parts_->write({}, postgres::CollectGarbage(now, &parts_->garbage_cursor),
-                                   true);
+  postgres::CollectGarbage work(now, &parts_->garbage_cursor, parts_->identity);
+  co_return co_await parts_->write({}, std::move(work), true);
 }
 
 Task<Result<std::uint64_t>> PostgresJournal::put_row(Row row, std::uint64_t expected_version) {
@@ -167,20 +223,22 @@ Task<Result<std::vector<SessionRow>>> PostgresJournal::list_sessions(SessionQuer
 }
 
 Task<Result<std::vector<SessionRow>>> PostgresJournal::open_sessions(
-    std::optional<SessionKey> after, std::size_t limit) {
-  co_return co_await parts_->read(Length::kList, postgres::open_sessions(std::move(after), limit));
+    Shards of, std::optional<SessionKey> after, std::size_t limit) {
+  co_return co_await parts_->read(Length::kList,
+                                  postgres::open_sessions(of, std::move(after), limit));
 }
 
 Task<Result<std::vector<EffectRow>>> PostgresJournal::effects(SessionKey key) {
   co_return co_await parts_->read(Length::kShort, postgres::effects(std::move(key)));
 }
 
-Task<Result<std::vector<DueTimer>>> PostgresJournal::due_timers(UnixMillis now, std::size_t limit) {
-  co_return co_await parts_->read(Length::kList, postgres::due_timers(now, limit));
+Task<Result<std::vector<DueTimer>>> PostgresJournal::due_timers(Shards of, UnixMillis now,
+                                                                std::size_t limit) {
+  co_return co_await parts_->read(Length::kList, postgres::due_timers(of, now, limit));
 }
 
-Task<Result<std::optional<UnixMillis>>> PostgresJournal::next_timer() {
-  co_return co_await parts_->read(Length::kShort, postgres::next_timer());
+Task<Result<std::optional<UnixMillis>>> PostgresJournal::next_timer(Shards of) {
+  co_return co_await parts_->read(Length::kShort, postgres::next_timer(of));
 }
 
 Task<Result<std::vector<OutboxRow>>> PostgresJournal::outbox(std::size_t limit) {
@@ -216,7 +274,7 @@ Task<Result<std::vector<Row>>> PostgresJournal::list_rows(RowQuery query) {
 
 Task<Result<void>> PostgresJournal::ping() {
   if (auto error = parts_->writer->queue().turned_away()) co_return std::unexpected(*error);
-  CO_TRY_VOID(co_await parts_->read(Length::kShort, postgres::next_timer()));
+  CO_TRY_VOID(co_await parts_->read(Length::kShort, postgres::next_timer(all_shards())));
   co_return Result<void>{};
 }
 

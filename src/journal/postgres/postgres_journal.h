@@ -1,6 +1,9 @@
-// The JournalStore over PostgreSQL: for state that must outlive its machine. One server uses a
-// database at a time; whoever opens it last has it, and what an earlier one still writes is
-// refused.
+// The JournalStore over PostgreSQL: for state that must outlive its machine.
+//
+// Opened as a node it is one of many servers that use the database at the same time: it writes only
+// to sessions of shards that it holds (journal/leases.h), and any other append is kFenced. Without
+// `node` it has the database, and every shard, for itself: whoever opens it last has it, and what an
+// earlier one still writes is refused.
 //
 // Writes go to the one writer thread (writer.h) and are committed, flushed, when their call
 // returns; a commit whose answer was lost is looked up before anybody is told anything. Reads go
@@ -11,20 +14,27 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/env.h"
 #include "journal/journal.h"
+#include "journal/leases.h"
 
 namespace perdure::journal {
 
-class PostgresJournal final : public JournalStore {
+class PostgresJournal final : public JournalStore, public LeaseStore {
  public:
   struct Settings {
     std::string url;  ///< "postgresql://…"; no message repeats any part that could be a password
     /// Whatever the database is set to counts as durable, named so by the operator. Else what is
     /// weaker than synchronous_commit = on, with fsync, is refused.
     bool durability_of_database = false;
+    struct Node {
+      std::string id;   ///< the same after a restart, which ends what ran under it before
+      std::string url;  ///< where the other nodes reach this one
+    };
+    std::optional<Node> node;
   };
 
   /// kInvalidArgument: the URL. kUnavailable: it cannot be reached or takes no writes. kConflict:
@@ -37,6 +47,11 @@ class PostgresJournal final : public JournalStore {
 
   std::uint64_t epoch() const override;
 
+  Task<Result<Leases>> renew(LeaseRequest request) override;
+  Task<Result<void>> rejoin() override;
+  Task<Result<std::uint64_t>> changes() override;
+  std::uint64_t self() const override { return epoch(); }
+
   Task<Result<Committed>> append(Append append) override;
   Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) override;
   Task<Result<std::vector<int>>> begin_recovery(std::vector<SessionKey> keys) override;
@@ -48,11 +63,10 @@ class PostgresJournal final : public JournalStore {
   Task<Result<Loaded>> load(SessionKey key, std::uint64_t at) override;
   Task<Result<std::vector<Entry>>> read(EntryQuery query) override;
   Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) override;
-  Task<Result<std::vector<SessionRow>>> open_sessions(std::optional<SessionKey> after,
-                                                      std::size_t limit) override;
+  Task<Result<std::vector<SessionRow>>> open_sessions(Shards of, std::optional<SessionKey> after, std::size_t limit) override;
   Task<Result<std::vector<EffectRow>>> effects(SessionKey key) override;
-  Task<Result<std::vector<DueTimer>>> due_timers(UnixMillis now, std::size_t limit) override;
-  Task<Result<std::optional<UnixMillis>>> next_timer() override;
+  Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now, std::size_t limit) override;
+  Task<Result<std::optional<UnixMillis>>> next_timer(Shards of) override;
   Task<Result<std::vector<OutboxRow>>> outbox(std::size_t limit) override;
   Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
                                                                   UnixMillis now) override;

@@ -137,7 +137,7 @@ TEST_P(PostgresStore, WhatAnOldConnectionStillBringsIsRefused) {
   ASSERT_EQ(proxy.cuts_made(), 1);
   ASSERT_TRUE(append({.key = kA, .head = 1, .clear_timers = {"t"}}));
   EXPECT_THAT(proxy.release(), HasSubstr("22012"));
-  EXPECT_FALSE(*loop_.run(store_->next_timer()));
+  EXPECT_FALSE(*loop_.run(store_->next_timer(all_shards())));
 }
 
 TEST_P(PostgresStore, LargeBodiesSurviveALostConnection) {
@@ -368,7 +368,7 @@ TEST_P(PostgresStore, WhatCallersAndModelsChooseMayBeAnyBytes) {
                                       .expires = env_.now() + 1000};
   ASSERT_TRUE(append(odd));
   EXPECT_EQ(loop_.run(store_->effects(kA))->at(0).call_id, any);
-  EXPECT_EQ(loop_.run(store_->due_timers(1, 1))->at(0).timer.body, any);
+  EXPECT_EQ(loop_.run(store_->due_timers(all_shards(), 1, 1))->at(0).timer.body, any);
   EXPECT_EQ((*loop_.run(store_->find_idempotency(odd.idempotency->scope, env_.now())))->body, any);
   Append closed = append_of(kA, 1);
   closed.close_effects = {any};

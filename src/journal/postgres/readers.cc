@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
-#include <algorithm>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
-#include <chrono>
 
 #include "journal/postgres/limits.h"
 
@@ -17,49 +15,6 @@ namespace asio = boost::asio;
 // Tracked: a loop does not run out of work while a caller on it waits for the database.
 Read::Read(async::Executor resume_on)
     : executor(asio::prefer(std::move(resume_on), asio::execution::outstanding_work.tracked)) {}
-
-/// A connection that is made when it is needed, and not more often than makes sense.
-class Readers::Link {
- public:
-  Link(const Target& target, Interrupt& interrupt) : target_(target), interrupt_(interrupt) {}
-
-  /// A query that found its connection broken is asked again over a new one: the old one may have
-  /// died long ago, while nobody looked.
-  Outcome<Answers> ask(const std::vector<Statement>& statements) {
-    bool was_connected = connection_ != nullptr;
-    Outcome<Answers> answers = ask_once(statements);
-    if (!answers && answers.error().lost && was_connected) answers = ask_once(statements);
-    return answers;
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-
-  Outcome<Answers> ask_once(const std::vector<Statement>& statements) {
-    if (!connection_) {
-      if (Clock::now() < not_before_) return std::unexpected(last_);
-      auto opened = Connection::open(target_, interrupt_);
-      if (!opened) {
-        last_ = std::move(opened).error();
-        pause_ms_ = std::clamp(pause_ms_ * 2, kFirstPauseMs, kLongestPauseMs);
-        not_before_ = Clock::now() + std::chrono::milliseconds(pause_ms_);
-        return std::unexpected(last_);
-      }
-      connection_ = std::move(*opened);
-      pause_ms_ = 0;
-    }
-    Outcome<Answers> answers = connection_->run(statements, kAnswerMs);
-    if (!answers && answers.error().lost) connection_.reset();
-    return answers;
-  }
-
-  const Target& target_;
-  Interrupt& interrupt_;
-  std::unique_ptr<Connection> connection_;
-  Failure last_;
-  std::int64_t pause_ms_ = 0;
-  Clock::time_point not_before_;
-};
 
 Readers::Readers(const Target& target) : target_(target) {
   for (std::size_t i = 0; i < kReaders; ++i) threads_.emplace_back([this] { serve(); });
@@ -124,7 +79,7 @@ void Readers::answer(Link& link, Read& read) {
   statements.insert(statements.end(), read.statements().begin(), read.statements().end());
   statements.emplace_back("COMMIT");
   try {
-    Outcome<Answers> answers = link.ask(statements);
+    Outcome<Answers> answers = link.ask(statements, kAnswerMs);
     if (!answers) {
       // Nothing has a name that the database cannot hold.
       if (answers.error().sqlstate == "22021")

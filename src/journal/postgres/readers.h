@@ -18,7 +18,7 @@
 
 #include "async/handover.h"
 #include "base/log.h"
-#include "journal/postgres/connection.h"
+#include "journal/postgres/link.h"
 #include "journal/postgres/reads.h"
 
 namespace perdure::journal::postgres {
@@ -64,7 +64,6 @@ class Readers {
   void add(std::unique_ptr<Read> read);
 
  private:
-  class Link;  // one thread's connection
   std::unique_ptr<Read> take();
   void serve();
   void answer(Link& link, Read& read);

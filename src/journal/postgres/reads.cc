@@ -59,6 +59,15 @@ bool is_index_kind(Kind kind) {
   return kind >= 100 && kind <= 199;
 }
 
+/// A condition on the column `shard`.
+std::string of_shards(Statement* q, const Shards& of) {
+  if (of.all()) return "true";
+  std::vector<std::int64_t> wanted;
+  for (std::size_t shard = 0; shard < kShards; ++shard)
+    if (of.test(shard)) wanted.push_back(static_cast<std::int64_t>(shard));
+  return fmt::format("shard = ANY ({})", q->numbers(wanted));
+}
+
 }  // namespace
 
 // ---- sessions -------------------------------------------------------------------------------
@@ -184,15 +193,16 @@ Query<std::vector<SessionRow>> list_sessions(SessionQuery wanted) {
   return query;
 }
 
-Query<std::vector<SessionRow>> open_sessions(std::optional<SessionKey> after, std::size_t limit) {
+Query<std::vector<SessionRow>> open_sessions(const Shards& of, std::optional<SessionKey> after,
+                                             std::size_t limit) {
   Query<std::vector<SessionRow>> query;
   SessionKey from = after.value_or(SessionKey{});
   Statement& q = query.statements.emplace_back();
   std::string project = q.text(from.project.value), id = q.text(from.session.value);
   q.sql = fmt::format(
-      "SELECT {} FROM session WHERE open AND (project, id) > ({}, {}) ORDER BY project, id LIMIT "
-      "{}",
-      kSessionColumns, project, id, q.number(std::uint64_t{limit}));
+      "SELECT {} FROM session WHERE open AND (project, id) > ({}, {}) AND {} "
+      "ORDER BY project, id LIMIT {}",
+      kSessionColumns, project, id, of_shards(&q, of), q.number(std::uint64_t{limit}));
   query.answer = [](const Answers& answers) -> Result<std::vector<SessionRow>> {
     return all(answers[0], session_of);
   };
@@ -224,14 +234,14 @@ Query<std::vector<EffectRow>> effects(SessionKey key) {
   return query;
 }
 
-Query<std::vector<DueTimer>> due_timers(UnixMillis now, std::size_t limit) {
+Query<std::vector<DueTimer>> due_timers(const Shards& of, UnixMillis now, std::size_t limit) {
   Query<std::vector<DueTimer>> query;
   Statement& q = query.statements.emplace_back();
   std::string until = q.number(now);
   q.sql = fmt::format(
-      "SELECT project, session, id, due, body FROM timer WHERE due <= {} "
+      "SELECT project, session, id, due, body FROM timer WHERE due <= {} AND {} "
       "ORDER BY due, project, session, id LIMIT {}",
-      until, q.number(std::uint64_t{limit}));
+      until, of_shards(&q, of), q.number(std::uint64_t{limit}));
   query.answer = [](const Answers& answers) -> Result<std::vector<DueTimer>> {
     return all(
         answers[0], +[](const Rows& rows, int row) {
@@ -244,9 +254,10 @@ Query<std::vector<DueTimer>> due_timers(UnixMillis now, std::size_t limit) {
   return query;
 }
 
-Query<std::optional<UnixMillis>> next_timer() {
+Query<std::optional<UnixMillis>> next_timer(const Shards& of) {
   Query<std::optional<UnixMillis>> query;
-  query.statements.emplace_back("SELECT min(due) FROM timer");
+  Statement& q = query.statements.emplace_back();
+  q.sql = fmt::format("SELECT min(due) FROM timer WHERE {}", of_shards(&q, of));
   query.answer = [](const Answers& answers) -> Result<std::optional<UnixMillis>> {
     if (answers[0].is_null(0, 0)) return std::nullopt;
     return answers[0].integer(0, 0);

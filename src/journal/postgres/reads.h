@@ -36,10 +36,11 @@ Query<SessionRow> read_session(SessionKey key);
 Query<Loaded> load(SessionKey key, std::uint64_t at);
 Query<std::vector<Entry>> read_entries(EntryQuery query);
 Query<std::vector<SessionRow>> list_sessions(SessionQuery query);
-Query<std::vector<SessionRow>> open_sessions(std::optional<SessionKey> after, std::size_t limit);
+Query<std::vector<SessionRow>> open_sessions(const Shards& of, std::optional<SessionKey> after,
+                                             std::size_t limit);
 Query<std::vector<EffectRow>> effects(SessionKey key);
-Query<std::vector<DueTimer>> due_timers(UnixMillis now, std::size_t limit);
-Query<std::optional<UnixMillis>> next_timer();
+Query<std::vector<DueTimer>> due_timers(const Shards& of, UnixMillis now, std::size_t limit);
+Query<std::optional<UnixMillis>> next_timer(const Shards& of);
 Query<std::vector<OutboxRow>> outbox(std::size_t limit);
 Query<std::optional<IdempotencyRecord>> find_idempotency(IdempotencyScope scope, UnixMillis now);
 Query<Row> get_row(ProjectId project, std::string kind, std::string id);

@@ -335,12 +335,17 @@ Statement PutBudget::statement(UnixMillis now) const {
           "(SELECT {9} FROM usage WHERE project = {0} AND day >= {10} AND {11} = {2})), "
           "coalesce((SELECT reserved FROM same), "
           "(SELECT {12} FROM reservation WHERE project = {0} AND {11} = {2})) FROM guard "
+          // What is there counts as it is now: another node may just have added to it.
           "ON CONFLICT (project, scope, id) DO UPDATE SET money = excluded.money, "
-          "period = excluded.period, window_began = excluded.window_began, "
-          "spent = excluded.spent, reserved = excluded.reserved "
+          "period = excluded.period, window_began = CASE WHEN budget.period = excluded.period "
+          "THEN greatest(budget.window_began, {8}) ELSE excluded.window_began END, "
+          "spent = CASE WHEN budget.period <> excluded.period THEN excluded.spent "
+          "WHEN {8} > budget.window_began THEN 0 ELSE budget.spent END, "
+          "reserved = budget.reserved "
           "RETURNING created, window_began, spent, reserved)",
           project, scope, id, most, kBudgetColumns, limit, period, time, began,
-          money("coalesce(sum(cost), 0)"), from, column, money("coalesce(sum(amount), 0)")),
+          money("coalesce(sum(cost), 0)"), from, column, money("coalesce(sum(amount), 0)")) +
+          tell_others("put"),
       "coalesce((SELECT concat_ws(' ', 'put', created, window_began, spent, reserved) FROM put), "
       "'full')");
   return q;
@@ -363,7 +368,8 @@ Statement DeleteBudget::statement(UnixMillis) const {
   const std::string project = q.text(project_.value), scope = q.text(to_string(scope_));
   q.sql = with_outcome(fmt::format("WITH gone AS (DELETE FROM budget WHERE project = {} "
                                    "AND scope = {} AND id = {} RETURNING 1)",
-                                   project, scope, q.text(id_)),
+                                   project, scope, q.text(id_)) +
+                           tell_others("gone"),
                        "CASE WHEN EXISTS (SELECT FROM gone) THEN 'done' ELSE 'missing' END");
   return q;
 }

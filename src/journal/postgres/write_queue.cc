@@ -44,7 +44,8 @@ std::optional<Error> WriteQueue::add(std::unique_ptr<Write>& write) {
 
 std::optional<Group> WriteQueue::take(std::chrono::milliseconds longest) {
   std::unique_lock lock(mutex_);
-  wake_.wait_for(lock, longest, [this] { return closed_ || !turns_.empty(); });
+  wake_.wait_for(lock, longest, [this] { return closed_ || nudged_ || !turns_.empty(); });
+  nudged_ = false;
   if (closed_ && turns_.empty()) return std::nullopt;
   Group group;
   while (!turns_.empty() && group.size() < kMaxGroup) {
@@ -84,6 +85,14 @@ void WriteQueue::welcome() {
 std::optional<Error> WriteQueue::turned_away() const {
   std::lock_guard lock(mutex_);
   return away_;
+}
+
+void WriteQueue::nudge() {
+  {
+    std::lock_guard lock(mutex_);
+    nudged_ = true;
+  }
+  wake_.notify_all();
 }
 
 void WriteQueue::close() {

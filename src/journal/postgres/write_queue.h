@@ -61,6 +61,9 @@ class WriteQueue {
   void welcome();
   std::optional<Error> turned_away() const;
 
+  /// Makes a waiting `take` give an empty group.
+  void nudge();
+
   /// No more waiting: `take` gives what is there, then nullopt.
   void close();
   bool closed() const;
@@ -72,6 +75,7 @@ class WriteQueue {
   std::deque<ProjectId> turns_;  // the keys of queues_, whose turn is next first
   std::optional<Error> away_;
   bool closed_ = false;
+  bool nudged_ = false;
 };
 
 }  // namespace perdure::journal::postgres

@@ -21,7 +21,8 @@ std::int64_t steady_ms() {
 
 Error taken_over() {
   return {ErrorCode::kUnavailable,
-          "Another server has opened this database and writes to it now; this one must end.",
+          "Another server has opened this database or taken this one's work over; what it still "
+          "writes is refused.",
           {},
           "superseded"};
 }
@@ -29,12 +30,14 @@ Error taken_over() {
 }  // namespace
 
 Writer::Writer(std::unique_ptr<Connection> connection, const Target& target, Interrupt& interrupt,
-               Durability durability, std::uint64_t epoch, Env& env)
+               Durability durability, std::uint64_t epoch, std::optional<NodeIdentity> node,
+               Env& env)
     : target_(target),
       interrupt_(interrupt),
       durability_(durability),
-      epoch_(epoch),
+      node_(std::move(node)),
       env_(env),
+      epoch_(epoch),
       connection_(std::move(connection)) {
   thread_ = std::thread([this] { run(); });
 }
@@ -65,14 +68,52 @@ void Writer::run() {
     bool away = !superseded_ && queue_.turned_away().has_value();
     auto group = queue_.take(away ? std::chrono::milliseconds(kLongestPauseMs / 4) : kForEver);
     if (!group) break;
-    if (!group->empty())
+    if (rejoin_now()) {
+      for (auto& write : *group) write->refuse(taken_over());
+      resume(std::move(*group));
+    } else if (!group->empty())
       write(std::move(*group));
     else if (away)
       static_cast<void>(be_connected());  // welcomes writes when the database is back
   }
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  auto too_late = std::exchange(rejoining_, {});
   ended_ = true;
   changed_.notify_all();
+  lock.unlock();
+  for (Rejoined& done : too_late) done(fail(ErrorCode::kUnavailable, "the store is closing"));
+}
+
+void Writer::rejoin(Rejoined done) {
+  {
+    std::lock_guard lock(mutex_);
+    rejoining_.push_back(std::move(done));
+  }
+  // What waits was decided by a view of the sessions that is not ours any more.
+  queue_.turn_away(taken_over());
+  queue_.nudge();
+}
+
+/// False where nobody asked for it.
+bool Writer::rejoin_now() {
+  std::vector<Rejoined> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting = std::exchange(rejoining_, {});
+  }
+  if (waiting.empty()) return false;
+  auto opened = open_store(target_, interrupt_, durability_, node_, env_);
+  if (opened) {
+    connection_ = std::move(opened->connection);
+    epoch_ = opened->identity.epoch;
+    generation_ = number_ = confirmed_ = 0;
+    away_since_ = pause_ms_ = 0;
+    superseded_ = false;
+    queue_.welcome();
+  }
+  for (Rejoined& done : waiting)
+    done(opened ? Result<StoreIdentity>(opened->identity) : std::unexpected(opened.error()));
+  return true;
 }
 
 void Writer::write(Group group) {

@@ -35,16 +35,21 @@ namespace perdure::journal::postgres {
 class Writer {
  public:
   Writer(std::unique_ptr<Connection> connection, const Target& target, Interrupt& interrupt,
-         Durability durability, std::uint64_t epoch, Env& env);
+         Durability durability, std::uint64_t epoch, std::optional<NodeIdentity> node, Env& env);
   ~Writer();
 
   WriteQueue& queue() { return queue_; }
+  using Rejoined = std::move_only_function<void(Result<StoreIdentity>)>;
+  /// For a node that was ended: refuses all that waits, opens the store anew and takes writes
+  /// again. `done` is called on the writer's thread; kUnavailable where the store closes first.
+  void rejoin(Rejoined done);
   StoreStats stats() const;
 
  private:
   struct Sent;  // a group's pipeline, and what is read from its answer
 
   void run();
+  bool rejoin_now();
   void write(Group group);
   Outcome<void> commit(Group& group);
   Sent put_together(Group& group, UnixMillis now);
@@ -60,23 +65,25 @@ class Writer {
   const Target& target_;
   Interrupt& interrupt_;
   const Durability durability_;
-  const std::uint64_t epoch_;
+  const std::optional<NodeIdentity> node_;
   Env& env_;
 
   // The thread's.
+  std::uint64_t epoch_;
   std::unique_ptr<Connection> connection_;  // null or claimed
   std::uint64_t generation_ = 0;
   std::uint64_t number_ = 0;     // of the group sent last
   std::uint64_t confirmed_ = 0;  // of the group that was committed last
   std::int64_t away_since_ = 0;  // on the steady clock; 0: it is not
   std::int64_t pause_ms_ = 0;
-  bool superseded_ = false;  // for good
+  bool superseded_ = false;  // until it rejoins
 
   WriteQueue queue_;
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   bool ending_ = false;
   bool ended_ = false;
+  std::vector<Rejoined> rejoining_;
   StoreStats stats_;
 
   std::thread thread_;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "journal/append_check.h"
 #include "journal/limits.h"
+#include "journal/postgres/limits.h"
 #include "journal/postgres/spend_tables.h"
 
 namespace perdure::journal::postgres {
@@ -62,6 +63,17 @@ std::string with_outcome(std::string_view statement, std::string_view outcome) {
       statement, outcome, kOutcomeEnd);
 }
 
+std::string blob_is_at_rest(const StoreIdentity& identity, std::string_view table) {
+  if (!identity.is_node) return "true";
+  return fmt::format("{}.touched < clock_timestamp() - interval '{} milliseconds'", table,
+                     kAttempts * kAnswerMs + kStatementMs);
+}
+
+std::string tell_others(std::string_view done) {
+  return fmt::format(", told AS (UPDATE changes SET n = n + 1 WHERE EXISTS (SELECT FROM {}))",
+                     done);
+}
+
 // ---- delete session -------------------------------------------------------------------------
 
 Statement DeleteSession::statement(UnixMillis now) const {
@@ -75,10 +87,10 @@ Statement DeleteSession::statement(UnixMillis now) const {
       "named AS (SELECT DISTINCT blob FROM journal, guard "
       "WHERE project = {0} AND session = {1} AND blob IS NOT NULL), "
       "unnamed AS (DELETE FROM blob USING named "
-      "WHERE blob.project = {0} AND blob.hash = named.blob AND NOT EXISTS "
+      "WHERE blob.project = {0} AND blob.hash = named.blob AND {4} AND NOT EXISTS "
       "(SELECT FROM journal j WHERE j.project = {0} AND j.blob = named.blob "
       "AND j.session <> {1}))",
-      project, session, head, epoch);
+      project, session, head, epoch, at_rest_);
   for (std::string_view table : {"journal", "snapshot", "effect", "timer", "idempotency"})
     sql += fmt::format(
         ", of_{0} AS (DELETE FROM {0} USING guard WHERE project = {1} AND session = {2})", table,
@@ -182,9 +194,9 @@ Statement CollectGarbage::statement(UnixMillis) const {
           "WHERE j.project = b.project AND j.blob = b.hash) AS named FROM blob b "
           "WHERE (project, hash) > ({2}, {3}) ORDER BY project, hash LIMIT {1}), "
           "dropped AS (DELETE FROM blob b USING seen s "
-          "WHERE NOT s.named AND b.project = s.project AND b.hash = s.hash RETURNING 1), "
+          "WHERE NOT s.named AND b.project = s.project AND b.hash = s.hash AND {4} RETURNING 1), "
           "last AS (SELECT project, hash FROM seen ORDER BY project DESC, hash DESC LIMIT 1)",
-          expired, limit, project, hash),
+          expired, limit, project, hash, at_rest_),
       "concat_ws(' ', (SELECT count(*) FROM expired) + (SELECT count(*) FROM dropped), "
       "(SELECT count(*) FROM seen), "
       "(SELECT encode(convert_to(project, 'UTF8'), 'hex') FROM last), "
@@ -223,7 +235,7 @@ Statement PutRow::statement(UnixMillis now) const {
         "WHERE project = {} AND kind = {} AND id = {} AND version = {} RETURNING version)",
         parent, body, project, kind, id, q.number(expected_));
   q.sql = with_outcome(
-      sql, fmt::format("coalesce((SELECT 'put ' || version FROM put), 'is ' || coalesce((SELECT "
+      sql + tell_others("put"), fmt::format("coalesce((SELECT 'put ' || version FROM put), 'is ' || coalesce((SELECT "
                        "version FROM resource WHERE project = {} AND kind = {} AND id = {}), 0))",
                        project, kind, id));
   return q;
@@ -243,7 +255,8 @@ Statement DeleteRow::statement(UnixMillis) const {
   q.sql = with_outcome(
       fmt::format("WITH gone AS (DELETE FROM resource WHERE project = {} AND kind = {} AND id = {} "
                   "RETURNING 1)",
-                  project, kind, id),
+                  project, kind, id) +
+          tell_others("gone"),
       "CASE WHEN EXISTS (SELECT FROM gone) THEN 'done' ELSE 'missing' END");
   return q;
 }

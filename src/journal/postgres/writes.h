@@ -20,7 +20,8 @@ namespace perdure::journal::postgres {
 /// What of this opening of the store goes into its writes.
 struct StoreIdentity {
   std::uint64_t epoch = 0;
-  std::string secret;  ///< 32 bytes, made once with the store
+  std::string secret;    ///< 32 bytes, made once with the store
+  bool is_node = false;  ///< one of several that write to this store
 
   /// The key under which the project's blobs are hashed: nobody can tell from a hash that another
   /// project stores the same bytes.
@@ -35,6 +36,14 @@ struct Written {
   UnixMillis time = 0;
 };
 
+/// An SQL condition: the blob has been in nobody's hands for a while. A body is committed before the
+/// append that names it (see Write::prepare), and another node may be between the two.
+std::string blob_is_at_rest(const StoreIdentity& identity, std::string_view table);
+
+/// Says to other nodes that rows have changed which they keep in memory: one more part of a
+/// statement, in force where the part `done` gave a row.
+std::string tell_others(std::string_view done);
+
 /// Ends every outcome in the text that a commit keeps; no outcome has it.
 inline constexpr char kOutcomeEnd = ';';
 
@@ -48,14 +57,16 @@ std::uint64_t number_in(std::string_view outcome);
 
 class DeleteSession {
  public:
-  DeleteSession(SessionKey key, std::uint64_t head, std::uint64_t epoch)
-      : key_(std::move(key)), head_(head), epoch_(epoch) {}
+  DeleteSession(SessionKey key, std::uint64_t head, std::uint64_t epoch,
+                const StoreIdentity& identity)
+      : key_(std::move(key)), head_(head), epoch_(epoch), at_rest_(blob_is_at_rest(identity, "blob")) {}
   Statement statement(UnixMillis now) const;
   Result<Written> answer(std::string_view outcome, UnixMillis now, StoreStats& counted) const;
 
  private:
   SessionKey key_;
   std::uint64_t head_, epoch_;
+  std::string at_rest_;
 };
 
 class BeginRecovery {
@@ -100,13 +111,15 @@ struct GarbageCursor {
 
 class CollectGarbage {
  public:
-  CollectGarbage(UnixMillis expired, GarbageCursor* cursor) : expired_(expired), cursor_(cursor) {}
+  CollectGarbage(UnixMillis expired, GarbageCursor* cursor, const StoreIdentity& identity)
+      : expired_(expired), cursor_(cursor), at_rest_(blob_is_at_rest(identity, "b")) {}
   Statement statement(UnixMillis now) const;
   Result<std::size_t> answer(std::string_view outcome, UnixMillis now, StoreStats& counted) const;
 
  private:
   UnixMillis expired_;
   GarbageCursor* cursor_;
+  std::string at_rest_;
 };
 
 class PutRow {

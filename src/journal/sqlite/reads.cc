@@ -144,16 +144,18 @@ Result<std::vector<SessionRow>> list_sessions(Connection& connection, const Sess
   return page;
 }
 
-std::vector<SessionRow> open_sessions(Connection& connection,
+std::vector<SessionRow> open_sessions(Connection& connection, const Shards& of,
                                       const std::optional<SessionKey>& after, std::size_t limit) {
   static const std::string kSql = fmt::format(
       "SELECT {} FROM session INDEXED BY session_open "
-      "WHERE open = 1 AND (project, id) > (?, ?) ORDER BY project, id LIMIT ?",
+      "WHERE open = 1 AND (project, id) > (?, ?) ORDER BY project, id",
       kSessionColumns);
   SessionKey from = after.value_or(SessionKey{});
-  Rows rows = connection.query(kSql, from.project.value, from.session.value, limit);
+  Rows rows = connection.query(kSql, from.project.value, from.session.value);
   std::vector<SessionRow> page;
-  while (rows.next()) page.push_back(session_of(rows));
+  while (page.size() < limit && rows.next())
+    if (SessionRow row = session_of(rows); of.test(shard_of(row.key)))
+      page.push_back(std::move(row));
   return page;
 }
 
@@ -175,22 +177,28 @@ Result<std::vector<EffectRow>> effects(Connection& connection, const SessionKey&
   return effects;
 }
 
-std::vector<DueTimer> due_timers(Connection& connection, UnixMillis now, std::size_t limit) {
+std::vector<DueTimer> due_timers(Connection& connection, const Shards& of, UnixMillis now,
+                                 std::size_t limit) {
   Rows rows = connection.query(
       "SELECT project, session, id, due, body FROM timer INDEXED BY timer_due "
-      "WHERE due <= ? ORDER BY due, project, session, id LIMIT ?",
-      now, limit);
+      "WHERE due <= ? ORDER BY due, project, session, id",
+      now);
   std::vector<DueTimer> timers;
-  while (rows.next())
-    timers.push_back({.key = {{rows.text(0)}, {rows.text(1)}},
-                      .timer = {.id = rows.text(2), .due = rows.integer(3), .body = rows.text(4)}});
+  while (timers.size() < limit && rows.next()) {
+    SessionKey key{{rows.text(0)}, {rows.text(1)}};
+    if (of.test(shard_of(key)))
+      timers.push_back({std::move(key), {rows.text(2), rows.integer(3), rows.text(4)}});
+  }
   return timers;
 }
 
-std::optional<UnixMillis> next_timer(Connection& connection) {
-  Rows rows = connection.query("SELECT min(due) FROM timer");
-  if (!rows.next() || rows.is_null(0)) return std::nullopt;
-  return rows.integer(0);
+std::optional<UnixMillis> next_timer(Connection& connection, const Shards& of) {
+  Rows rows = connection.query(
+      "SELECT project, session, due FROM timer INDEXED BY timer_due "
+      "ORDER BY due, project, session, id");
+  while (rows.next())
+    if (of.test(shard_of({{rows.text(0)}, {rows.text(1)}}))) return rows.integer(2);
+  return std::nullopt;
 }
 
 std::vector<OutboxRow> outbox(Connection& connection, std::size_t limit) {

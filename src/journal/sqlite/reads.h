@@ -14,11 +14,11 @@ Result<SessionRow> read_session(Connection& connection, const SessionKey& key);
 Result<Loaded> load(Connection& connection, const SessionKey& key, std::uint64_t at);
 Result<std::vector<Entry>> read_entries(Connection& connection, const EntryQuery& query);
 Result<std::vector<SessionRow>> list_sessions(Connection& connection, const SessionQuery& query);
-std::vector<SessionRow> open_sessions(Connection& connection,
+std::vector<SessionRow> open_sessions(Connection& connection, const Shards& of,
                                       const std::optional<SessionKey>& after, std::size_t limit);
 Result<std::vector<EffectRow>> effects(Connection& connection, const SessionKey& key);
-std::vector<DueTimer> due_timers(Connection& connection, UnixMillis now, std::size_t limit);
-std::optional<UnixMillis> next_timer(Connection& connection);
+std::vector<DueTimer> due_timers(Connection& connection, const Shards& of, UnixMillis now, std::size_t limit);
+std::optional<UnixMillis> next_timer(Connection& connection, const Shards& of);
 std::vector<OutboxRow> outbox(Connection& connection, std::size_t limit);
 std::optional<IdempotencyRecord> find_idempotency(Connection& connection,
                                                   const IdempotencyScope& scope, UnixMillis now);

@@ -219,8 +219,9 @@ Task<Result<std::vector<EffectRow>>> SqliteJournal::effects(SessionKey key) {
       [&](Connection& connection) { return sqlite::effects(connection, key); });
 }
 
-Task<Result<std::optional<UnixMillis>>> SqliteJournal::next_timer() {
-  co_return parts_->readers.short_read(&sqlite::next_timer);
+Task<Result<std::optional<UnixMillis>>> SqliteJournal::next_timer(Shards of) {
+  co_return parts_->readers.short_read(
+      [&](Connection& connection) { return sqlite::next_timer(connection, of); });
 }
 
 Task<Result<std::optional<IdempotencyRecord>>> SqliteJournal::find_idempotency(
@@ -259,16 +260,18 @@ Task<Result<std::vector<SessionRow>>> SqliteJournal::list_sessions(SessionQuery 
   });
 }
 
-Task<Result<std::vector<SessionRow>>> SqliteJournal::open_sessions(std::optional<SessionKey> after,
-                                                                   std::size_t limit) {
-  co_return co_await parts_->long_read([after = std::move(after), limit](Connection& connection) {
-    return sqlite::open_sessions(connection, after, limit);
+Task<Result<std::vector<SessionRow>>> SqliteJournal::open_sessions(
+    Shards of, std::optional<SessionKey> after, std::size_t limit) {
+  co_return co_await parts_->long_read([of, after = std::move(after), limit](Connection& connection) {
+    return sqlite::open_sessions(connection, of, after, limit);
   });
 }
 
-Task<Result<std::vector<DueTimer>>> SqliteJournal::due_timers(UnixMillis now, std::size_t limit) {
-  co_return co_await parts_->long_read(
-      [now, limit](Connection& connection) { return sqlite::due_timers(connection, now, limit); });
+Task<Result<std::vector<DueTimer>>> SqliteJournal::due_timers(Shards of, UnixMillis now,
+                                                              std::size_t limit) {
+  co_return co_await parts_->long_read([of, now, limit](Connection& connection) {
+    return sqlite::due_timers(connection, of, now, limit);
+  });
 }
 
 Task<Result<std::vector<OutboxRow>>> SqliteJournal::outbox(std::size_t limit) {
