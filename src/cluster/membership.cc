@@ -29,7 +29,8 @@ std::optional<journal::Node> Membership::holder_of(const SessionKey& key) const 
   return std::nullopt;
 }
 
-Task<> Membership::run(std::function<void()> joined) {
+Task<> Membership::run(std::string url, std::function<void()> joined) {
+  url_ = std::move(url);
   while (!leaving_) {
     if (env_.monotonic_ms() >= next_renewal_) {
       co_await renew();
@@ -47,7 +48,7 @@ Task<> Membership::run(std::function<void()> joined) {
 Task<> Membership::renew() {
   const Shards giving = given_up_;
   auto looking = std::exchange(looking_, {});
-  auto leases = co_await store_.renew({.give_up = giving});
+  auto leases = co_await store_.renew({.url = url_, .give_up = giving});
   const std::int64_t now = env_.monotonic_ms();
   if (leases) {
     given_up_ &= ~giving;

@@ -52,9 +52,9 @@ class Membership final : public Ownership {
   /// The store's clock has not run past what this node last said. False: it may have been ended.
   bool sure() const { return env_.monotonic_ms() < leases_.valid_until; }
 
-  /// Lives on until `leave`. `joined` is called once, when the first shards are held or others hold
-  /// all.
-  Task<> run(std::function<void()> joined);
+  /// Lives on until `leave`; `url` is where other nodes reach this one. `joined` is called once,
+  /// when the first shards are held or others hold all.
+  Task<> run(std::string url, std::function<void()> joined);
   /// Renews now rather than in a moment, and returns afterwards: where `holder_of` was wrong.
   Task<> look_again();
   /// Ends this node, after all it was writing: others take its shards at once.
@@ -72,6 +72,7 @@ class Membership final : public Ownership {
   async::Executor executor_;
   journal::LeaseStore& store_;
   Worker& worker_;
+  std::string url_;
   async::Signal wake_;
   journal::Leases leases_;
   Shards held_;       ///< in use

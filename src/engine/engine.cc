@@ -242,8 +242,10 @@ Task<Result<Committed>> EngineImpl::delete_session(SessionKey key) {
 Task<Result<Stopped>> EngineImpl::stop(policy::StopOrder order) {
   Busy busy(core_);
   if (core_.draining) co_return draining_error();
-  if (order.scope == policy::StopScope::kSession)
-    CO_TRY_VOID(co_await awake({order.project, {order.target}}));
+  if (order.scope == policy::StopScope::kSession) {  // which may be another process's
+    CO_TRY(row, co_await core_.parts.journal.session({order.project, {order.target}}));
+    if (row.deleted) co_return fail(ErrorCode::kNotFound, "There is no such session.");
+  }
   ProjectId project = order.project;
   auto stop = co_await core_.parts.stops.add(std::move(order));
   Stopped stopped;
@@ -321,8 +323,8 @@ Task<Result<std::shared_ptr<const SessionView>>> EngineImpl::view_of(SessionKey 
     co_return found->second->state().view();
   CO_TRY(stored, co_await load_session(&core_.parts.journal, key));
   const SessionState& state = stored.state;
-  bool stopped =
-      ours && state.turn && core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
+  bool stopped = ours && state.turn &&
+                 core_.parts.stops.find({key, state.agent->id, state.workstream}) != nullptr;
   if (!stopped) co_return state.view();
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return actor->state().view();
@@ -490,8 +492,8 @@ Task<> EngineImpl::recover(journal::Shards shards) {
   std::optional<SessionKey> after;
   std::size_t found = 0;
   while (!core_.draining) {
-    auto rows = co_await core_.parts.journal.open_sessions(
-        shards & core_.ownership().held(), after, kRecoveryGroup);
+    auto rows = co_await core_.parts.journal.open_sessions(shards & core_.ownership().held(), after,
+                                                           kRecoveryGroup);
     if (!rows) {
       log::error("recovery cannot read the store", {{"why", rows.error().message}});
       co_await async::sleep_for(core_.settings.store_again_ms);

@@ -27,6 +27,9 @@ struct Route {
   bool open = false;    ///< needs no Authorization header (health checks)
   std::size_t max_body = 8 << 20;
   Handler handler;
+  /// What a request is about, as "PROJECT LF SESSION", so that of many servers the right one may be
+  /// asked; empty: any of them. No function: any of them, for every request.
+  std::function<std::string(const Request&)> about;
 };
 
 class Router {

@@ -1,12 +1,12 @@
 // Leases: which of many nodes over one store works on which sessions.
 //
 // A node is one opening of the store. It lives as long as it says so in time: `renew` every second,
-// and what it said holds for kLeaseMs *by the store's clock*, so no node's clock matters to another.
-// A node that was silent for longer is ended by whoever looks next: from then on the store refuses
-// all it writes, and its shards (shards.h) are free. A node that is told so (kFenced) drops what it
-// holds in memory and joins anew. Shards change hands in two ways only: their node gave them up,
-// having finished all it was writing for them, or their node was ended. So at no time can two nodes
-// write to one session, whatever their clocks, pauses and networks do.
+// and what it said holds for kLeaseMs *by the store's clock*, so no node's clock matters to
+// another. A node that was silent for longer is ended by whoever looks next: from then on the store
+// refuses all it writes, and its shards (shards.h) are free. A node that is told so (kFenced) drops
+// what it holds in memory and joins anew. Shards change hands in two ways only: their node gave
+// them up, having finished all it was writing for them, or their node was ended. So at no time can
+// two nodes write to one session, whatever their clocks, pauses and networks do.
 //
 // Between two renewals a node must know by itself when to stop trusting its memory: `valid_until`
 // counts from *before* the renewal was sent, by a clock of this machine that is never set.
@@ -32,6 +32,7 @@ struct Node {
 };
 
 struct LeaseRequest {
+  std::string url;     ///< where other nodes reach this one
   Shards give_up;      ///< held ones of which nothing is being written any more
   bool leave = false;  ///< ends this node: all it holds is free at once
 };

@@ -18,6 +18,7 @@
 #include "async/blocking_pool.h"
 #include "async/signal.h"
 #include "base/log.h"
+#include "cluster/membership.h"
 #include "engine/engine.h"
 #include "facades/admin/admin_api.h"
 #include "facades/admin/budgets_api.h"
@@ -35,8 +36,11 @@
 #include "journal/sqlite/sqlite_journal.h"
 #include "main/banner.h"
 #include "main/files.h"
+#include "main/forwarder.h"
 #include "main/guard.h"
 #include "main/master_key.h"
+#include "main/node_id.h"
+#include "main/node_requests.h"
 #include "main/process.h"
 #include "main/providers.h"
 #include "main/runtime_file.h"
@@ -84,7 +88,7 @@ http::Response shape_error(int status, const Error& error, const http::Request* 
   return response;
 }
 
-class Server final : public ServerStatus {
+class Server final : public ServerStatus, public cluster::Worker {
  public:
   Server(Config config, Environment environment)
       : config_(std::move(config)), environment_(std::move(environment)) {}
@@ -102,6 +106,7 @@ class Server final : public ServerStatus {
 
  private:
   Result<void> open_store();
+  Result<void> check_master_key();
   Result<void> open_models();
   void make_doors();
   Result<void> listen();
@@ -117,6 +122,10 @@ class Server final : public ServerStatus {
   }
 
   Task<> recover();
+  Task<> take_up(journal::Shards shards) override;
+  Task<> give_up(journal::Shards shards) override;
+  journal::Shards busy() const override { return engine_->busy(); }
+  Task<> refresh(bool rows) override;
   Task<> collect_garbage();
   Task<> publish_when_possible();
   Task<> wait_for_signals();
@@ -140,6 +149,8 @@ class Server final : public ServerStatus {
 
   /// Where this machine reaches the server.
   std::string url() const;
+  /// Where another node does.
+  std::string url_for_nodes() const;
 
   Config config_;
   Environment environment_;
@@ -151,6 +162,8 @@ class Server final : public ServerStatus {
   // In the order in which they need each other; the loop outlives all that runs on it.
   boost::asio::io_context loop_{1};
   async::BlockingPool pool_{kPoolThreads};
+  std::unique_ptr<NodeId> node_id_;             // of a node of many
+  journal::PostgresJournal* leases_ = nullptr;  // the same object as store_, where it has leases
   std::unique_ptr<journal::JournalStore> store_;
   std::unique_ptr<identity::ApiKeys> keys_;
   std::unique_ptr<http::Client> client_;
@@ -160,6 +173,8 @@ class Server final : public ServerStatus {
   std::unique_ptr<policy::StoppedPolicy> policy_;
   tools::Registry tools_;
   std::unique_ptr<tools::McpServers> mcp_servers_;
+  std::unique_ptr<NodeRequests> node_requests_;
+  std::unique_ptr<cluster::Membership> membership_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<resources::SavedAgents> agents_;
@@ -170,6 +185,7 @@ class Server final : public ServerStatus {
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
   std::unique_ptr<facades::admin::BudgetsApi> budgets_api_;
   std::unique_ptr<Guard> guard_;
+  std::unique_ptr<Forwarder> forwarder_;
   http::Router router_;
   std::unique_ptr<http::Server> http_server_;
 
@@ -181,6 +197,8 @@ class Server final : public ServerStatus {
   boost::asio::signal_set signals_{loop_};
   bool published_ = true;
   bool recovering_ = true;
+  bool refreshing_ = false;
+  bool rows_are_old_ = false;
   bool draining_ = false;
   bool ended_ = false;
   bool clean_ = true;
@@ -206,11 +224,17 @@ Result<void> Server::open_store() {
     TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
     store_ = std::move(store);
   } else {
-    TRY_VOID(make_private_directory(config_.data_dir));
-    TRY(store, journal::PostgresJournal::open(
-                   {.url = config_.store, .durability_of_database = config_.durability_of_database},
-                   env_));
+    TRY(node_id, NodeId::take(config_.data_dir, env_));
+    node_id_ = std::move(node_id);
+    TRY(store,
+        journal::PostgresJournal::open({.url = config_.store,
+                                        .durability_of_database = config_.durability_of_database,
+                                        .node = node_id_->value()},
+                                       env_));
+    leases_ = store.get();
     store_ = std::move(store);
+    TRY_VOID(check_master_key());
+    node_requests_ = std::make_unique<NodeRequests>(master_key_.key);
   }
   keys_ = std::make_unique<identity::ApiKeys>(env_, *store_);
   TRY_VOID(run_now(keys_->open()));
@@ -218,6 +242,26 @@ Result<void> Server::open_store() {
   stops_ = std::make_unique<policy::Stops>(env_, loop_.get_executor(), *store_);
   policy_ = std::make_unique<policy::StoppedPolicy>(*stops_, allow_all_);
   return run_now(stops_->load());
+}
+
+/// All nodes over one store must have the same key: what one seals the others must open.
+Result<void> Server::check_master_key() {
+  const std::string proof =
+      to_hex(as_view(hmac_sha256(as_view(master_key_.key), "perdure master key")));
+  const ProjectId system{"$system"};
+  // Who comes first says which it is; of two at once one finds the other's.
+  (void)run_now(store_->put_row({.project = system,
+                                 .kind = "master_key",
+                                 .id = "proof",
+                                 .created = env_.now(),
+                                 .body = proof},
+                                0));
+  TRY(row, run_now(store_->get_row(system, "master_key", "proof")));
+  if (row.body == proof) return {};
+  return fail(ErrorCode::kConflict,
+              fmt::format("The store belongs to servers with another master key than {}. Give this "
+                          "one theirs: the file, or PERDURE_MASTER_KEY.",
+                          config_.master_key_file));
 }
 
 Result<void> Server::open_models() {
@@ -239,6 +283,9 @@ Result<void> Server::open_models() {
 }
 
 void Server::make_doors() {
+  if (leases_)
+    membership_ =
+        std::make_unique<cluster::Membership>(env_, loop_.get_executor(), *leases_, *this);
   engine_ = engine::make_engine({.env = env_,
                                  .executor = loop_.get_executor(),
                                  .journal = *store_,
@@ -246,7 +293,8 @@ void Server::make_doors() {
                                  .policy = *policy_,
                                  .tools = tools_,
                                  .stops = *stops_,
-                                 .server_tools = mcp_servers_.get()},
+                                 .server_tools = mcp_servers_.get(),
+                                 .ownership = membership_.get()},
                                 {});
   answers_ = std::make_unique<StoredAnswers>(*store_);
   agents_ = std::make_unique<resources::SavedAgents>(env_, *store_);
@@ -267,10 +315,16 @@ void Server::make_doors() {
       .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
   budgets_api_ = std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_,
                                                               identity::caller_of);
-  guard_ = std::make_unique<Guard>(
-      GuardSettings{
-          .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_},
-      *keys_, shape_error);
+  GuardSettings guarding{
+      .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_};
+  if (leases_)
+    guarding.caller_of_node = [this](const http::Request& request) {
+      return node_requests_->verify(request, leases_->self());
+    };
+  guard_ = std::make_unique<Guard>(std::move(guarding), *keys_, shape_error);
+  if (leases_)
+    forwarder_ = std::make_unique<Forwarder>(env_, loop_.get_executor(), *membership_, *client_,
+                                             *node_requests_, shape_error);
 
   http::Router doors;
   agents_api_->add_routes(doors);
@@ -279,7 +333,8 @@ void Server::make_doors() {
   admin_api_->add_routes(doors);
   stops_api_->add_routes(doors);
   budgets_api_->add_routes(doors);
-  for (const http::Route& route : doors.routes()) router_.add(count(guard_->protect(route)));
+  for (const http::Route& route : doors.routes())
+    router_.add(count(guard_->protect(forwarder_ ? forwarder_->spread(route) : route)));
   admin_api_->describe(router_);
 }
 
@@ -345,6 +400,14 @@ std::string Server::url() const {
   return fmt::format("http://{}", address.text());
 }
 
+std::string Server::url_for_nodes() const {
+  if (!config_.advertise.empty()) return config_.advertise;
+  if (bound_.host != "0.0.0.0" && bound_.host != "::") return url();
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  return fmt::format("http://{}:{}", name, bound_.port);
+}
+
 void Server::announce() const {
   std::string text;
   if (config_.mode == Mode::kDev) {
@@ -381,9 +444,41 @@ Task<http::Response> Server::count_and_run(http::Handler handler, http::Request 
 }
 
 Task<> Server::recover() {
-  co_await engine_->recover();
+  if (membership_) {
+    co_await membership_->run(url_for_nodes(), [this] {
+      // Others may hold everything: then there is nothing to take up.
+      if (membership_->held().none()) recovering_ = false;
+    });
+    co_return;
+  }
+  co_await engine_->recover(journal::all_shards());
   recovering_ = false;
   if (!draining_) log::info("ready", {{"url", url()}});
+}
+
+Task<> Server::take_up(journal::Shards shards) {
+  co_await engine_->recover(shards);
+  if (std::exchange(recovering_, false) && !draining_) log::info("ready", {{"url", url()}});
+}
+
+Task<> Server::give_up(journal::Shards shards) {
+  co_await engine_->give_up(shards);
+}
+
+Task<> Server::refresh(bool rows) {
+  rows_are_old_ = rows_are_old_ || rows;
+  if (std::exchange(refreshing_, true)) co_return;
+  if (rows_are_old_) {
+    rows_are_old_ = false;
+    keys_->forget_verified();
+    auto stops = co_await stops_->reload();
+    if (stops)
+      engine_->heed(std::move(*stops));
+    else
+      rows_are_old_ = true;  // in a second again
+  }
+  co_await engine_->refresh_budgets();
+  refreshing_ = false;
 }
 
 Task<> Server::collect_garbage() {
@@ -419,6 +514,7 @@ Task<> Server::drain() {
   async::spawn(loop_.get_executor(), "cut off", cut_off());
   clean_ = co_await http_server_->drain(kDrainMs);
   co_await engine_->drain();
+  if (membership_) co_await membership_->leave();
   drained_.notify();
   signals_.cancel();
   ended_ = true;

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "identity/request_caller.h"
+#include "main/node_requests.h"
 #include "models/endpoint.h"
 
 namespace perdure::app {
@@ -100,6 +101,7 @@ std::optional<Response> Guard::admit(const Request& request, const Route* route)
     return refuse(508, ErrorCode::kInvalidArgument,
                   "Loop detected: this request comes from a Perdure server as a model call. A "
                   "provider's base_url leads back to a Perdure server.");
+  if (comes_from_node(request)) return std::nullopt;  // who sent it is found out with its body
   const std::string_view host = trim(request.headers.get("Host").value_or(""));
   if (request.headers.count("Host") != 1 || !host_is_ours(host))
     return refuse(421, ErrorCode::kInvalidArgument,
@@ -133,9 +135,17 @@ Route Guard::protect(Route route) const {
   return route;
 }
 
+bool Guard::comes_from_node(const Request& request) const {
+  return settings_.caller_of_node && request.headers.get(kNodeHeader);
+}
+
 async::Task<Response> Guard::authenticate_and_run(http::Handler handler, Request request) const {
   std::string authorization(request.headers.get("Authorization").value_or(""));
-  auto caller = co_await authenticate(std::move(authorization));
+  Result<identity::Caller> caller;
+  if (comes_from_node(request))
+    caller = settings_.caller_of_node(request);
+  else
+    caller = co_await authenticate(std::move(authorization));
   if (!caller) {
     const bool unauthenticated = caller.error().code == ErrorCode::kUnauthenticated;
     Response response = error_shape_(unauthenticated ? 401 : 503, caller.error(), &request);

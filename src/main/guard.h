@@ -35,6 +35,9 @@ struct GuardSettings {
   std::vector<std::string> hosts;
   /// The token of the runtime file; its holder is the operator.
   std::string operator_token;
+  /// Who called, by the word of another node of the cluster; empty where there is none. A request
+  /// that carries kNodeHeader is judged by this alone: it was let in by that node.
+  std::function<Result<identity::Caller>(const http::Request&)> caller_of_node;
 };
 
 class Guard {
@@ -52,6 +55,7 @@ class Guard {
   async::Task<http::Response> authenticate_and_run(http::Handler handler,
                                                    http::Request request) const;
   async::Task<Result<identity::Caller>> authenticate(std::string authorization) const;
+  bool comes_from_node(const http::Request& request) const;
   bool host_is_ours(std::string_view host) const;
 
   GuardSettings settings_;

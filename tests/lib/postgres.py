@@ -84,6 +84,9 @@ class Postgres:
             os.kill(int(chance.choice(pids)), signal.SIGKILL)
 
     def sql(self, text):
+        return self.sql_in("postgres", text)
+
+    def sql_in(self, database, text):
         return subprocess.run([PROGRAMS + "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "tester",
-                               "-h", self.directory, "-d", "postgres", "-c", text],
+                               "-h", self.directory, "-d", database, "-c", text],
                               check=True, capture_output=True, text=True).stdout

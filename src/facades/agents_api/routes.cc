@@ -82,6 +82,11 @@ http::Response deleted_answer(const journal::Committed&, std::string_view id) {
   return http::json_response(200, deleted_session_json(id));
 }
 
+/// The id of the session that a caller creates with this Idempotency-Key.
+SessionId id_for(const identity::Caller& caller, const std::string& key) {
+  return derive_session_id(caller.project, caller.principal + '\n' + key);
+}
+
 bool has_pairs(const engine::SessionView& session,
                const std::map<std::string, std::string>& wanted) {
   for (const auto& [key, value] : wanted) {
@@ -108,6 +113,16 @@ void AgentsApi::add_routes(http::Router& router) {
     std::string_view summary;
     Operation operation;
   };
+  // A session that a key names before it is there belongs where its id will.
+  auto created = [this](const http::Request& request) {
+    auto key = idempotency_key(request);
+    if (!key || !*key) return std::string();
+    const identity::Caller caller = caller_of_(request);
+    return caller.project.value + '\n' + id_for(caller, **key).value;
+  };
+  auto named = [this](const http::Request& request) {
+    return caller_of_(request).project.value + '\n' + request.parameters.at(0);
+  };
   constexpr std::string_view kSessions = "/agents/sessions";
   constexpr std::string_view kSession = "/agents/sessions/{session_id}";
   constexpr std::string_view kEvents = "/agents/sessions/{session_id}/events";
@@ -129,12 +144,18 @@ void AgentsApi::add_routes(http::Router& router) {
   };
   for (std::string_view prefix : {"/v1", "/openai/v1"}) {
     for (const Entry& entry : entries) {
+      std::function<std::string(const http::Request&)> about;
+      if (entry.path != kSessions)
+        about = named;
+      else if (entry.method == "POST")
+        about = created;
       router.add({.method = std::string(entry.method),
                   .path = fmt::format("{}{}", prefix, entry.path),
                   .summary = std::string(entry.summary),
                   .tag = "agents_api",
                   .max_body = kMaxBody,
-                  .handler = std::bind_front(&AgentsApi::serve, this, entry.operation)});
+                  .handler = std::bind_front(&AgentsApi::serve, this, entry.operation),
+                  .about = std::move(about)});
     }
   }
 }
@@ -188,8 +209,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   command.project = caller.project;
   command.principal = caller.principal;
   command.workstream = std::move(workstream);
-  if (ticket.key())
-    command.id = derive_session_id(caller.project, caller.principal + '\n' + *ticket.key());
+  if (ticket.key()) command.id = id_for(caller, *ticket.key());
   command.idempotency = [&ticket](const engine::SessionView& session) {
     return ticket.record(201, session_json(session), session.key.session);
   };

@@ -31,18 +31,18 @@ constexpr std::string_view kAlive = "NOT superseded AND until > clock_timestamp(
 std::vector<Statement> renewal_statements(std::uint64_t epoch, const LeaseRequest& request) {
   std::vector<Statement> all;
   all.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
-  all.emplace_back(fmt::format("SELECT set_config('statement_timeout', '{0}', true), "
-                               "set_config('idle_in_transaction_session_timeout', '{0}', true)",
-                               kRenewalMs));
+  all.emplace_back(
+      fmt::format("SELECT set_config('statement_timeout', '{0}', true), "
+                  "set_config('idle_in_transaction_session_timeout', '{0}', true)",
+                  kRenewalMs));
   Statement& live = all.emplace_back();
   std::string me = live.number(epoch);
   if (request.leave)
-    live.sql = fmt::format(
-        "UPDATE opening SET superseded = true WHERE epoch = {} RETURNING 1", me);
+    live.sql = fmt::format("UPDATE opening SET superseded = true WHERE epoch = {} RETURNING 1", me);
   else
     live.sql = fmt::format(
-        "UPDATE opening SET until = {} WHERE epoch = {} AND NOT superseded RETURNING 1",
-        lease_end(), me);
+        "UPDATE opening SET until = {}, url = {} WHERE epoch = {} AND NOT superseded RETURNING 1",
+        lease_end(), live.text(request.url), me);
   // One that commits at this moment lives, or is ended the next time. What opened the database for
   // itself has no end of its own.
   all.emplace_back(
@@ -66,11 +66,12 @@ std::vector<Statement> renewal_statements(std::uint64_t epoch, const LeaseReques
   all.emplace_back(fmt::format(
       "SELECT s.id, s.epoch, o.epoch FROM shard s LEFT JOIN opening o ON o.epoch = s.holder "
       "AND NOT superseded AND until > clock_timestamp() ORDER BY s.id"));
-  all.emplace_back(fmt::format("SELECT epoch, url, greatest(0, ceil(extract(epoch FROM "
-                               "least(until, clock_timestamp() + interval '1 hour') - "
-                               "clock_timestamp()) * 1000))::bigint "
-                               "FROM opening WHERE {} ORDER BY epoch",
-                               kAlive));
+  all.emplace_back(
+      fmt::format("SELECT epoch, url, greatest(0, ceil(extract(epoch FROM "
+                  "least(until, clock_timestamp() + interval '1 hour') - "
+                  "clock_timestamp()) * 1000))::bigint "
+                  "FROM opening WHERE {} ORDER BY epoch",
+                  kAlive));
   all.emplace_back("SELECT n FROM changes");
   all.emplace_back("COMMIT");
   return all;
@@ -78,8 +79,9 @@ std::vector<Statement> renewal_statements(std::uint64_t epoch, const LeaseReques
 
 Result<Renewal> renewal_of(const Answers& answers, std::uint64_t epoch) {
   if (answers.at(kLivesOn).empty())
-    return fail(ErrorCode::kFenced, "This node was ended by another: it was silent for too long, "
-                                    "or was started anew.");
+    return fail(ErrorCode::kFenced,
+                "This node was ended by another: it was silent for too long, "
+                "or was started anew.");
   Renewal renewal;
   const Rows& shards = answers.at(kShardRows);
   for (int row = 0; row < shards.count(); ++row) {

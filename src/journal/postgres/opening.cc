@@ -63,24 +63,23 @@ Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<No
   Statement& end_others = statements.emplace_back();
   end_others.sql = "UPDATE opening SET superseded = true WHERE NOT superseded";
   if (node)  // what runs alone gives way to a node, and a node to its next start
-    end_others.sql +=
-        fmt::format(" AND (node = '' OR node = {})", end_others.text(node->id));
+    end_others.sql += fmt::format(" AND (node = '' OR node = {})", end_others.text(node->id));
   Statement& make_secret = statements.emplace_back();
   make_secret.sql = fmt::format("INSERT INTO meta VALUES ('secret', {}) ON CONFLICT DO NOTHING",
                                 make_secret.bytes(secret));
   const std::size_t raised = statements.size();
   Statement& raise = statements.emplace_back();
-  const NodeIdentity named = node.value_or(NodeIdentity{});
   // Above every epoch that entries have, whoever wrote them.
   raise.sql = fmt::format(
-      "INSERT INTO opening (epoch, opened, node, url, until) SELECT 1 + greatest("
+      "INSERT INTO opening (epoch, opened, node, until) SELECT 1 + greatest("
       "(SELECT coalesce(max(epoch), 0) FROM opening), (SELECT max(epoch) FROM shard)), "
-      "{}, {}, {}, {} RETURNING epoch",
-      raise.number(env.now()), raise.text(named.id), raise.text(named.url),
+      "{}, {}, {} RETURNING epoch",
+      raise.number(env.now()), raise.text(node ? node->id : std::string()),
       node ? lease_end() : "'infinity'");
-  statements.emplace_back(fmt::format("DELETE FROM opening WHERE superseded AND "
-                                      "epoch <= (SELECT max(epoch) FROM opening) - {}",
-                                      kOpeningsKept));
+  statements.emplace_back(
+      fmt::format("DELETE FROM opening WHERE superseded AND "
+                  "epoch <= (SELECT max(epoch) FROM opening) - {}",
+                  kOpeningsKept));
   if (!node)
     statements.emplace_back(
         "UPDATE shard SET holder = o.epoch, epoch = o.epoch FROM "

@@ -28,8 +28,7 @@ enum class Durability {
 
 /// One of many servers that write to the database.
 struct NodeIdentity {
-  std::string id;   ///< the same after a restart, which ends what ran under it before
-  std::string url;  ///< where the other nodes reach it
+  std::string id;  ///< the same after a restart, which ends what ran under it before
 };
 
 /// What the database says about our last group of writes.

@@ -61,12 +61,12 @@ Result<std::unique_ptr<PostgresJournal>> PostgresJournal::open(Settings settings
   Durability durability =
       settings.durability_of_database ? Durability::kAsDatabase : Durability::kFull;
   std::optional<postgres::NodeIdentity> node;
-  if (settings.node) node = {.id = settings.node->id, .url = settings.node->url};
+  if (settings.node) node = {.id = *settings.node};
   TRY(store, postgres::open_store(parts->target, parts->interrupt, durability, node, env));
   parts->take(std::move(store.identity));
-  parts->writer = std::make_unique<postgres::Writer>(
-      std::move(store.connection), parts->target, parts->interrupt, durability,
-      parts->identity.epoch, node, env);
+  parts->writer = std::make_unique<postgres::Writer>(std::move(store.connection), parts->target,
+                                                     parts->interrupt, durability,
+                                                     parts->identity.epoch, node, env);
   parts->readers = std::make_unique<postgres::Readers>(parts->target);
   if (node) parts->keeper = std::make_unique<postgres::LeaseKeeper>(parts->target, env);
   return std::unique_ptr<PostgresJournal>(new PostgresJournal(std::move(parts)));
@@ -131,8 +131,7 @@ Task<Result<Committed>> PostgresJournal::append(Append append) {
   ProjectId project = append.key.project;
   std::uint64_t first_outbox_id = parts_->next_outbox_id;
   parts_->next_outbox_id += append.outbox.size();
-  postgres::AppendStatement work(std::move(append), parts_->identity, epoch,
-                                 first_outbox_id);
+  postgres::AppendStatement work(std::move(append), parts_->identity, epoch, first_outbox_id);
   CO_TRY(written, co_await parts_->write(project, std::move(work)));
   co_return receipt(written.first, written.head, written.epoch, written.time);
 }

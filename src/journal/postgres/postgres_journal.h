@@ -2,8 +2,8 @@
 //
 // Opened as a node it is one of many servers that use the database at the same time: it writes only
 // to sessions of shards that it holds (journal/leases.h), and any other append is kFenced. Without
-// `node` it has the database, and every shard, for itself: whoever opens it last has it, and what an
-// earlier one still writes is refused.
+// `node` it has the database, and every shard, for itself: whoever opens it last has it, and what
+// an earlier one still writes is refused.
 //
 // Writes go to the one writer thread (writer.h) and are committed, flushed, when their call
 // returns; a commit whose answer was lost is looked up before anybody is told anything. Reads go
@@ -30,11 +30,8 @@ class PostgresJournal final : public JournalStore, public LeaseStore {
     /// Whatever the database is set to counts as durable, named so by the operator. Else what is
     /// weaker than synchronous_commit = on, with fsync, is refused.
     bool durability_of_database = false;
-    struct Node {
-      std::string id;   ///< the same after a restart, which ends what ran under it before
-      std::string url;  ///< where the other nodes reach this one
-    };
-    std::optional<Node> node;
+    /// A node of this name: the same after a restart, which ends what ran under it before.
+    std::optional<std::string> node;
   };
 
   /// kInvalidArgument: the URL. kUnavailable: it cannot be reached or takes no writes. kConflict:
@@ -63,9 +60,11 @@ class PostgresJournal final : public JournalStore, public LeaseStore {
   Task<Result<Loaded>> load(SessionKey key, std::uint64_t at) override;
   Task<Result<std::vector<Entry>>> read(EntryQuery query) override;
   Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) override;
-  Task<Result<std::vector<SessionRow>>> open_sessions(Shards of, std::optional<SessionKey> after, std::size_t limit) override;
+  Task<Result<std::vector<SessionRow>>> open_sessions(Shards of, std::optional<SessionKey> after,
+                                                      std::size_t limit) override;
   Task<Result<std::vector<EffectRow>>> effects(SessionKey key) override;
-  Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now, std::size_t limit) override;
+  Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now,
+                                                 std::size_t limit) override;
   Task<Result<std::optional<UnixMillis>>> next_timer(Shards of) override;
   Task<Result<std::vector<OutboxRow>>> outbox(std::size_t limit) override;
   Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
