@@ -44,12 +44,31 @@ bool is_made_here(std::string_view name) {
                           "Server", "x-request-id"});
 }
 
+/// A request under way at another node, given up once that node has its session no more: one that
+/// was paused would answer long after others have taken its work.
+struct UnderWay {
+  std::stop_source stop;
+  bool done = false;
+};
+
+Task<> watch(std::shared_ptr<UnderWay> request, const cluster::Membership* membership,
+             SessionKey key, std::uint64_t epoch) {
+  constexpr std::int64_t kLookMs = 100;
+  while (!request->done) {
+    const auto holder = membership->holder_of(key);
+    if (!holder || holder->epoch != epoch) request->stop.request_stop();
+    co_await async::sleep_for(kLookMs);
+  }
+}
+
 /// A stream of another node, on its way through: read as fast as the client takes it.
 class Passing {
  public:
   static std::unique_ptr<http::ByteStream> start(const async::Executor& executor,
-                                                 std::unique_ptr<http::ClientResponse> from) {
+                                                 std::unique_ptr<http::ClientResponse> from,
+                                                 std::shared_ptr<void> ended) {
     auto passing = std::make_shared<State>(executor);
+    passing->ended = std::move(ended);
     passing->from = std::move(from);
     auto queue = std::make_unique<http::SseQueue>(
         executor, http::SseQueue::Limits{},
@@ -68,6 +87,7 @@ class Passing {
  private:
   struct State {
     explicit State(const async::Executor& executor) : room(executor) {}
+    std::shared_ptr<void> ended;  // told when this goes
     std::unique_ptr<http::ClientResponse> from;
     http::SseQueue* queue = nullptr;  // null once the client has gone
     async::Signal room;
@@ -110,7 +130,7 @@ Task<Response> Forwarder::run(Handler handler, const http::Route* about, Request
     if (from_node) break;  // the first one looks again
     const auto holder = membership_.holder_of(key);
     if (holder && holder->epoch != membership_.self()) {
-      auto answer = co_await forward(*holder, &request);
+      auto answer = co_await forward(*holder, key, &request);
       if (answer) co_return std::move(*answer);
     }
     if (env_.monotonic_ms() >= deadline) break;
@@ -128,7 +148,10 @@ Task<Response> Forwarder::run(Handler handler, const http::Route* about, Request
   co_return response;
 }
 
-Task<std::optional<Response>> Forwarder::forward(journal::Node node, const Request* request) {
+Task<std::optional<Response>> Forwarder::forward(journal::Node node, SessionKey key,
+                                                 const Request* request) {
+  auto under_way = std::make_shared<UnderWay>();
+  const std::shared_ptr<void> ended(nullptr, [under_way](void*) { under_way->done = true; });
   http::ClientRequest outgoing{
       .method = request->method, .url = node.url + request->target, .body = request->body};
   for (const auto& [name, value] : request->headers.all())
@@ -137,13 +160,19 @@ Task<std::optional<Response>> Forwarder::forward(journal::Node node, const Reque
       std::string(kNodeHeader),
       requests_.sign(*request, identity::caller_of(*request), membership_.self(), node.epoch));
   outgoing.timeouts.connect_ms = 1'000;
+  outgoing.stop = under_way->stop.get_token();
   ++forwarded_;
+  async::spawn(executor_, "watch a forwarded request",
+               watch(under_way, &membership_, std::move(key), node.epoch));
   auto answer = co_await client_.send(std::move(outgoing));
   if (!answer) {
     if (answer.error().reason == http::kNotSent) co_return std::nullopt;
     log::warn("a request was lost on its way to another node",
               {{"node", node.url}, {"why", answer.error().message}});
-    if (request->method == "GET" || request->method == "HEAD") co_return std::nullopt;
+    // What may be done twice, and what finds the answer of the first time, is sent again.
+    if (request->method == "GET" || request->method == "HEAD" ||
+        request->headers.get("Idempotency-Key"))
+      co_return std::nullopt;
     Response lost = error_shape_(
         502,
         {ErrorCode::kUpstream,
@@ -152,8 +181,7 @@ Task<std::optional<Response>> Forwarder::forward(journal::Node node, const Reque
          {},
          {}},
         request);
-    // With a key a repetition is safe.
-    lost.headers.set("x-should-retry", request->headers.get("Idempotency-Key") ? "true" : "false");
+    lost.headers.set("x-should-retry", "false");
     co_return lost;
   }
   // It has joined anew, or the session went on: nothing was done there.
@@ -166,7 +194,7 @@ Task<std::optional<Response>> Forwarder::forward(journal::Node node, const Reque
   const auto type = (*answer)->headers().get("Content-Type");
   if (type && type->starts_with("text/event-stream")) {
     // With the heartbeats of that node: one of ours could land inside an event.
-    response.stream = Passing::start(executor_, std::move(*answer));
+    response.stream = Passing::start(executor_, std::move(*answer), ended);
     co_return response;
   }
   auto body = co_await (*answer)->read_all(kMaxForwardedAnswer);

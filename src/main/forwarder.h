@@ -4,7 +4,7 @@
 // that another node works on goes there, over HTTP, in the name of its caller (node_requests.h);
 // the answer, or the stream, comes back through here. While a session moves its requests wait, a
 // few seconds at most. Only what certainly was not received is sent to another node again; where it
-// may have been, the client is told so.
+// may have been, and a repetition could do it twice, the client is told so.
 //
 // Owned by the composition root, used on one loop.
 #pragma once
@@ -38,7 +38,7 @@ class Forwarder {
   using Handler = http::Handler;
   async::Task<http::Response> run(Handler handler, const http::Route* about, http::Request request);
   /// nullopt: it is not there, or that node could not be reached; it has done nothing.
-  async::Task<std::optional<http::Response>> forward(journal::Node node,
+  async::Task<std::optional<http::Response>> forward(journal::Node node, SessionKey key,
                                                      const http::Request* request);
 
   Env& env_;

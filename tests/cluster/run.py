@@ -68,13 +68,12 @@ class Cluster(unittest.TestCase):
             time.sleep(0.02)
         self.fail("it did not come to pass")
 
-    def session_of(self, owner, through):
-        """A session that `owner` works on."""
-        while True:
-            status, _, session = through.create("hello")
-            self.assertEqual(status, 201, session)
-            if self.holder_of(session["id"]) == owner.port:
-                return session["id"]
+    def session_of(self, owner):
+        """A session that `owner` works on: a node makes sessions of its own."""
+        status, _, session = owner.create("hello")
+        self.assertEqual(status, 201, session)
+        self.assertEqual(self.holder_of(session["id"]), owner.port)
+        return session["id"]
 
     def again(self, what):
         """What a client that repeats 503s and broken connections gets."""
@@ -95,7 +94,7 @@ class Cluster(unittest.TestCase):
     def test_any_request_to_any_node(self):
         a, b = self.nodes()
         for owner, other in ((a, b), (b, a)):
-            session = self.session_of(owner, through=owner)
+            session = self.session_of(owner)
             other.wait_for(session, "idle")
             self.assertEqual(other.get(session), owner.get(session))
             events = []
@@ -133,7 +132,7 @@ class Cluster(unittest.TestCase):
 
     def test_a_killed_nodes_turn_goes_on_elsewhere(self):
         a, b = self.nodes()
-        session = self.session_of(a, through=b)
+        session = self.session_of(a)
         b.wait_for(session, "idle")
         self.model.gate.clear()
         self.assertEqual(a.send(session, [message("in the middle")])[0], 202)
@@ -154,7 +153,7 @@ class Cluster(unittest.TestCase):
 
     def test_a_paused_node_is_replaced_and_finds_back(self):
         a, b = self.nodes()
-        session = self.session_of(a, through=a)
+        session = self.session_of(a)
         a.wait_for(session, "idle")
         os.kill(a.process.pid, signal.SIGSTOP)
         try:
@@ -174,7 +173,7 @@ class Cluster(unittest.TestCase):
 
     def test_a_node_that_ends_hands_over_at_once(self):
         a, b = self.nodes()
-        session = self.session_of(a, through=a)
+        session = self.session_of(a)
         a.wait_for(session, "idle")
         a.stop()
         self.assertEqual(self.again(lambda: b.send(session, [message("on")]))[0], 202)
@@ -183,7 +182,7 @@ class Cluster(unittest.TestCase):
 
     def test_a_stop_reaches_every_node(self):
         a, b = self.nodes()
-        session = self.session_of(a, through=a)
+        session = self.session_of(a)
         a.wait_for(session, "idle")
         self.model.gate.clear()
         self.assertEqual(a.send(session, [message("for ever")])[0], 202)
