@@ -234,6 +234,117 @@ TEST_P(PostgresStore, WhoOpensItLastHasIt) {
   EXPECT_TRUE(loop_.run((*later)->append(append_of(kA, 1, "from the new one"))));
 }
 
+// ---- nodes ----------------------------------------------------------------------------------
+
+class Nodes : public PostgresStore {
+ protected:
+  std::unique_ptr<PostgresJournal> node(std::string name) {
+    auto opened = PostgresJournal::open({.url = url_, .node = std::move(name)}, env_);
+    EXPECT_TRUE(opened) << opened.error().message;
+    return opened ? std::move(*opened) : nullptr;
+  }
+  Leases renew(PostgresJournal& node, LeaseRequest request = {}) {
+    auto leases = loop_.run(node.renew(std::move(request)));
+    EXPECT_TRUE(leases) << leases.error().message;
+    return leases.value_or(Leases{});
+  }
+  /// Two with half of the shards each.
+  void open_two() {
+    store_.reset();
+    a_ = node("a");
+    b_ = node("b");
+    held_a_ = renew(*a_).held;
+    held_b_ = renew(*b_).held;
+  }
+  SessionKey key_of_shard(const Shards& shards) {
+    while (true) {
+      SessionKey key{{"p1"}, new_session_id(env_)};
+      if (shards.test(shard_of(key))) return key;
+    }
+  }
+  Result<Committed> append_to(PostgresJournal& node, Append append) {
+    return loop_.run(node.append(std::move(append)));
+  }
+  /// As if it had been silent for longer than a lease lasts.
+  void let_time_pass_for(const PostgresJournal& node) {
+    testing::RawPostgres(url_).execute(
+        "UPDATE opening SET until = clock_timestamp() - interval '1 second' WHERE epoch = " +
+        std::to_string(node.epoch()));
+  }
+
+  std::unique_ptr<PostgresJournal> a_, b_;
+  Shards held_a_, held_b_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, Nodes, ::testing::Values("postgres"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(Nodes, ShareTheShardsAndWriteToTheirOwnOnly) {
+  open_two();
+  EXPECT_EQ(held_a_.count(), 128u);
+  EXPECT_EQ(held_b_.count(), 128u);
+  EXPECT_TRUE((held_a_ & held_b_).none());
+  const SessionKey key = key_of_shard(held_a_);
+  EXPECT_EQ(code_of(append_to(*b_, append_of(key, 0, "not mine"))), ErrorCode::kFenced);
+  EXPECT_TRUE(append_to(*a_, append_of(key, 0, "mine")));
+  EXPECT_TRUE(loop_.run(b_->load(key, ~0ULL))) << "everybody reads";
+}
+
+TEST_P(Nodes, WhatIsGivenUpGoesToTheOtherAndItsEpochsGrow) {
+  open_two();
+  const SessionKey key = key_of_shard(held_b_);
+  auto before = append_to(*b_, append_of(key, 0, "here"));
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(renew(*b_, {.leave = true}).held.none());
+  EXPECT_TRUE(renew(*a_).held.all());
+  auto after = append_to(*a_, append_of(key, 1, "there"));
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_GT(after->epoch(), before->epoch());
+  EXPECT_EQ(code_of(append_to(*b_, append_of(key, 2, "late"))), ErrorCode::kFenced);
+}
+
+TEST_P(Nodes, OneThatWasSilentForTooLongIsEndedAndJoinsAnew) {
+  open_two();
+  const SessionKey key = key_of_shard(held_b_);
+  ASSERT_TRUE(append_to(*b_, append_of(key, 0, "before")));
+  let_time_pass_for(*b_);
+  EXPECT_TRUE(renew(*a_).held.all());
+  // It does not know yet: the database refuses what it writes.
+  EXPECT_EQ(code_of(append_to(*b_, append_of(key, 1, "from the past"))), ErrorCode::kUnavailable);
+  EXPECT_EQ(code_of(loop_.run(b_->renew({}))), ErrorCode::kFenced);
+  ASSERT_TRUE(append_to(*a_, append_of(key, 1, "taken over")));
+  const std::uint64_t old = b_->epoch();
+  ASSERT_TRUE(loop_.run(b_->rejoin()));
+  EXPECT_GT(b_->epoch(), old);
+  EXPECT_TRUE(renew(*b_).held.none()) << "everything is held by one that lives";
+  Shards half;
+  for (std::size_t i = 0; i < kShards / 2; ++i) half.set(i);
+  renew(*a_, {.give_up = half});
+  EXPECT_EQ(renew(*b_).held, half);
+}
+
+TEST_P(Nodes, OneThatWasLateButMissedByNobodyGoesOn) {
+  open_two();
+  let_time_pass_for(*b_);
+  EXPECT_EQ(renew(*b_).held, held_b_);
+}
+
+TEST_P(Nodes, AStartUnderTheSameNameEndsItsForerunner) {
+  open_two();
+  auto again = node("b");
+  EXPECT_EQ(renew(*again).held, held_b_);
+  EXPECT_EQ(code_of(loop_.run(b_->renew({}))), ErrorCode::kFenced);
+}
+
+TEST_P(Nodes, WhatOneChangesTheOthersCanTell) {
+  open_two();
+  auto before = loop_.run(b_->changes());
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(
+      loop_.run(a_->put_row({.project = {"p1"}, .kind = "stop", .id = "x", .body = "{}"}, 0)));
+  EXPECT_GT(*loop_.run(b_->changes()), *before);
+}
+
 TEST_P(PostgresStore, OpeningsAtTheSameTimeMigrateOnce) {
   std::string url = server().take_database();
   constexpr std::size_t kNodes = 4;
