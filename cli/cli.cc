@@ -11,6 +11,7 @@
 
 #include "cli/agent_commands.h"
 #include "cli/commands.h"
+#include "cli/context_commands.h"
 #include "cli/exit_code.h"
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
@@ -40,6 +41,7 @@ struct Choice {
   std::string reason;
   bool with_lifted = false;
   UsageFlags usage;
+  std::string turn;
   BudgetFlags budget;
   int limit = 20;
   NewAgent agent;
@@ -195,6 +197,19 @@ void add_session_usage(CLI::App& sessions, Choice& choice) {
   });
 }
 
+void add_session_context(CLI::App& sessions, Choice& choice) {
+  CLI::App* context =
+      sessions.add_subcommand("context", "Show what each model call of a turn was sent, and why");
+  context->add_option("SESSION_ID", choice.id, "The session's id")->required();
+  context->add_option("TURN_ID", choice.turn, "The turn's id [the newest]");
+  add_client_flags(*context, choice);
+  context->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return show_session_context(choice.common, environment, choice.id, choice.turn);
+    };
+  });
+}
+
 void add_sessions(CLI::App& root, Choice& choice) {
   CLI::App* sessions = root.add_subcommand("sessions", "Look at sessions, and cancel turns");
   sessions->require_subcommand(1);
@@ -221,6 +236,7 @@ void add_sessions(CLI::App& root, Choice& choice) {
   });
 
   add_session_usage(*sessions, choice);
+  add_session_context(*sessions, choice);
 
   CLI::App* tail = sessions->add_subcommand("tail", "Follow a session's events from now on");
   tail->add_option("SESSION_ID", choice.id, "The session's id")->required();

@@ -28,7 +28,8 @@ Result<std::uint64_t> Batch::add_end(journal::Kind kind, Body body) {
     return fail(ErrorCode::kInternal, "the end of a model call that does not run");
   body.bill = bill_of(state_, body);
   journal::Settlement settlement =
-      settlement_of(state_, *body.bill, kind == journal::kModelCallAbandoned);
+      settlement_of(state_, *body.bill,
+                    kind == journal::kModelCallAbandoned || kind == journal::kCompactionAbandoned);
   TRY(seq, add_text(kind, encode(body)));
   // Where nothing was asked of a provider there may be nothing to give back either.
   if (settlement.used.calls != 0 || settlement.reserved != 0) {
@@ -43,6 +44,10 @@ Result<std::uint64_t> Batch::add(journal::Kind kind, ModelCallFinishedBody body)
 }
 
 Result<std::uint64_t> Batch::add(journal::Kind kind, ModelCallAbandonedBody body) {
+  return add_end(kind, std::move(body));
+}
+
+Result<std::uint64_t> Batch::add(journal::Kind kind, CompactionFinishedBody body) {
   return add_end(kind, std::move(body));
 }
 

@@ -27,6 +27,7 @@ class Batch {
   Result<std::uint64_t> add(journal::Kind kind, ModelCallStartedBody body);
   Result<std::uint64_t> add(journal::Kind kind, ModelCallFinishedBody body);
   Result<std::uint64_t> add(journal::Kind kind, ModelCallAbandonedBody body);
+  Result<std::uint64_t> add(journal::Kind kind, CompactionFinishedBody body);
 
   const SessionState& state() const { return state_; }
   UnixMillis now() const { return now_; }

@@ -6,6 +6,7 @@
 
 #include "base/decimal.h"
 #include "engine/batch.h"
+#include "engine/compaction.h"
 #include "engine/limits.h"
 
 namespace perdure::engine {
@@ -153,7 +154,8 @@ std::vector<Budgets::Account> Budgets::covering(const ProjectId& project,
 std::optional<FailureInfo> Budgets::reserve(Batch& batch, ModelCallStartedBody& body) {
   const SessionState& state = batch.state();
   const models::Resolved model = models_.resolve(state.agent->model).value_or(models::Resolved{});
-  body.estimate.input_tokens = state.context_tokens;
+  body.estimate.input_tokens =
+      body.compaction ? tokens_of_compaction(*body.compaction) : state.context_tokens;
   body.estimate.output_tokens =
       model.max_output_tokens > 0 ? model.max_output_tokens : kExpectedAnswerTokens;
   const Payer payer = payer_of(state, body.provider);
@@ -287,6 +289,16 @@ Bill bill_of(const SessionState& state, const ModelCallAbandonedBody& body) {
     return bill;
   }
   if (body.shown) bill.usage.output_tokens = tokens_of_bytes(body.text.size());
+  return priced(call, bill);
+}
+
+Bill bill_of(const SessionState& state, const CompactionFinishedBody& body) {
+  const OpenModelCall& call = *state.turn->model_call;
+  Bill bill{.usage = body.usage};
+  if (body.usage_known) return priced(call, bill);
+  bill.estimated = true;
+  bill.usage = {.input_tokens = call.estimate.input_tokens,
+                .output_tokens = tokens_of_bytes(body.summary.size())};
   return priced(call, bill);
 }
 

@@ -100,6 +100,7 @@ Result<void> check_priced(const models::Catalog& models, std::string_view model)
 /// What the end of the running call is charged, from its intent and what is known of its use.
 Bill bill_of(const SessionState& state, const ModelCallFinishedBody& body);
 Bill bill_of(const SessionState& state, const ModelCallAbandonedBody& body);
+Bill bill_of(const SessionState& state, const CompactionFinishedBody& body);
 
 /// The same for the store. `state` is the one before the end.
 journal::Settlement settlement_of(const SessionState& state, const Bill& bill, bool abandoned);

@@ -37,13 +37,39 @@ void forget_raw(OutputItem& item, std::string_view model) {
 
 }  // namespace
 
+std::string ContextSummary::message() const {
+  std::string message =
+      "[The beginning of this conversation is left out here. This is a summary of it:]\n" + text;
+  if (!request.empty())
+    message +=
+        "\n\n[What the user asked for in the work that is going on, word for word:]\n" + request;
+  return message;
+}
+
+async::Task<Result<void>> Context::begin(journal::JournalStore* journal, SessionState state) {
+  if (through_ != 0 || state.summary.seq == 0) co_return Result<void>{};
+  std::vector<std::uint64_t> seqs{state.summary.seq};
+  for (const ToolListState& list : state.tool_lists)
+    if (list.seq != 0 && list.seq <= state.summary.last) seqs.push_back(list.seq);
+  Context fresh;
+  for (std::uint64_t seq : seqs) {
+    journal::EntryQuery query{.key = state.key, .after = seq - 1, .until = seq};
+    CO_TRY(entries, co_await journal->read(query));
+    if (entries.empty()) co_return fail(ErrorCode::kInternal, "an entry of the context is missing");
+    CO_TRY_VOID(fresh.add(entries.front()));
+  }
+  fresh.through_ = state.summary.last;
+  if (through_ == 0) *this = std::move(fresh);
+  co_return Result<void>{};
+}
+
 async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, SessionKey key,
                                            std::uint64_t head) {
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
   query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
                  journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied,
-                 journal::kToolListEnded};
+                 journal::kToolListEnded,  journal::kCompactionFinished};
   CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -56,24 +82,40 @@ Result<void> Context::add(const journal::Entry& entry) {
   switch (entry.kind) {
     case journal::kUserMessage: {
       TRY(body, decode<UserMessageBody>(entry.body));
-      items_.push_back(models::UserMessage{std::move(body.parts)});
+      items_.push_back({models::UserMessage{std::move(body.parts)}, entry.seq, body.turn});
       return {};
     }
     case journal::kModelCallFinished: {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));
-      for (FinishedItem& finished : body.items) items_.push_back(std::move(finished.item));
+      for (FinishedItem& finished : body.items)
+        items_.push_back({std::move(finished.item), entry.seq, body.turn});
       return {};
     }
     case journal::kFunctionOutput: {
       TRY(body, decode<FunctionOutputBody>(entry.body));
-      items_.push_back(FunctionOutput{body.call_id, text_for_model(body), body.success});
+      items_.push_back(
+          {FunctionOutput{body.call_id, text_for_model(body), body.success}, entry.seq, body.turn});
       return {};
     }
     case journal::kEffectFinished:
     case journal::kEffectUnknown:
     case journal::kEffectDenied: {
       TRY(body, decode<EffectEndedBody>(entry.body));
-      items_.push_back(FunctionOutput{body.call_id, std::move(body.output), body.success});
+      items_.push_back({FunctionOutput{body.call_id, std::move(body.output), body.success},
+                        entry.seq, body.turn});
+      return {};
+    }
+    case journal::kCompactionFinished: {
+      TRY(body, decode<CompactionFinishedBody>(entry.body));
+      if (body.last <= summary_.last) return {};  // an older one, met again
+      std::erase_if(items_, [&](const PlacedItem& item) { return item.seq <= body.last; });
+      summary_ = {entry.seq,
+                  body.call,
+                  body.first,
+                  body.last,
+                  body.turn,
+                  std::move(body.summary),
+                  std::move(body.request)};
       return {};
     }
     case journal::kToolListEnded: {
@@ -103,6 +145,7 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
     request.service_tier = agent.service_tier;
   request.cache_key = state.key.session.value;
 
+  if (summary_.exists()) request.context.push_back(models::UserMessage{{summary_.message()}});
   std::vector<std::string> unanswered;
   auto answer_all = [&] {
     for (std::string& call_id : unanswered)
@@ -110,7 +153,7 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
           std::move(call_id), "The call was cancelled before a result arrived.", false});
     unanswered.clear();
   };
-  for (const ContextItem& item : items_) {
+  for (const auto& [item, seq, turn] : items_) {
     if (const auto* output = std::get_if<FunctionOutput>(&item))
       std::erase(unanswered, output->call_id);
     else if (std::holds_alternative<models::UserMessage>(item))

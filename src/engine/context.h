@@ -4,7 +4,8 @@
 // is due; from then on every applied entry is added. It always is the whole conversation up to the
 // entry `through`, which is how who adds to it knows whether it may. The prefix is stable from call
 // to call, so that providers' prompt caches hit; nothing volatile stands in it. Abandoned attempts
-// leave no trace.
+// leave no trace. Once a summary stands for the older part (compaction.h), that part is not in
+// memory any more either, and a woken session reads its log from there on.
 #pragma once
 
 #include <vector>
@@ -15,14 +16,35 @@
 
 namespace perdure::engine {
 
+/// An item of the conversation and where it stands in the log.
+struct PlacedItem {
+  models::ContextItem item;
+  std::uint64_t seq = 0;   ///< its entry
+  std::uint64_t turn = 0;  ///< of its turn
+};
+
+/// What is sent in place of the older part.
+struct ContextSummary {
+  std::uint64_t seq = 0;   ///< its entry; 0: there is none
+  std::uint64_t call = 0;  ///< the entry of the call that wrote it
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::uint64_t turn = 0;  ///< in which it was written
+  std::string text;
+  std::string request;  ///< CompactionFinishedBody::request
+
+  bool exists() const { return seq != 0; }
+  /// As the model reads it.
+  std::string message() const;
+};
+
 class Context {
  public:
   std::uint64_t through() const { return through_; }
-  void clear() {
-    items_.clear();
-    lists_.clear();
-    through_ = 0;
-  }
+  void clear() { *this = Context(); }
+  /// Begins an empty context at the newest summary that `state` knows, so that read_on need not
+  /// read what it stands for. Nothing happens where there is none.
+  async::Task<Result<void>> begin(journal::JournalStore* journal, SessionState state);
   /// Reads some more entries behind `through`, none behind `head`. For one caller at a time.
   async::Task<Result<void>> read_on(journal::JournalStore* journal, SessionKey key,
                                     std::uint64_t head);
@@ -38,8 +60,12 @@ class Context {
   models::ModelRequest request(const SessionState& state, const OfferedTools& offered,
                                std::string_view model) const;
 
+  const std::vector<PlacedItem>& items() const { return items_; }
+  const ContextSummary& summary() const { return summary_; }
+
  private:
-  std::vector<models::ContextItem> items_;
+  std::vector<PlacedItem> items_;
+  ContextSummary summary_;
   ToolLists lists_;  ///< the newest of each server
   std::uint64_t through_ = 0;
 };

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/budget.h"
+#include "engine/context_record.h"
 #include "engine/limits.h"
 #include "engine/load_session.h"
 #include "engine/queries.h"
@@ -83,6 +84,8 @@ class EngineImpl final : public Engine, public Accounts {
                                        Page page, bool include_incomplete) override;
   Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) override;
   Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) override;
+  Task<Result<Listed<CallContext>>> context(SessionKey key, std::string turn_id,
+                                            Page page) override;
   Accounts& accounts() override { return *this; }
   Task<Result<journal::Budget>> put_budget(journal::Budget budget) override;
   Task<Result<Committed>> delete_budget(ProjectId project, journal::BudgetScope scope,
@@ -373,6 +376,14 @@ Task<Result<TurnView>> EngineImpl::turn(SessionKey key, std::string turn_id) {
   Busy busy(core_);
   CO_TRY(actor, co_await awake(std::move(key)));
   co_return co_await find_turn(&core_.parts.journal, actor->state(), std::move(turn_id));
+}
+
+Task<Result<Listed<CallContext>>> EngineImpl::context(SessionKey key, std::string turn_id,
+                                                      Page page) {
+  Busy busy(core_);
+  CO_TRY_VOID(co_await awake(key));
+  ContextRecordQuery query{std::move(key), std::move(turn_id), std::move(page)};
+  co_return co_await list_call_contexts(&core_.parts.journal, std::move(query));
 }
 
 // ---- money ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "cluster/ownership.h"
 #include "engine/accounts.h"
+#include "engine/context_view.h"
 #include "engine/paging.h"
 #include "engine/session_event.h"
 #include "engine/session_view.h"
@@ -177,6 +178,10 @@ class Engine {
                                                Page page, bool include_incomplete) = 0;
   virtual Task<Result<Listed<TurnView>>> turns(SessionKey key, Page page) = 0;
   virtual Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) = 0;
+
+  /// What each model call of a turn was sent, in order. `page.after` is a call's entry.
+  virtual Task<Result<Listed<CallContext>>> context(SessionKey key, std::string turn_id,
+                                                    Page page) = 0;
 
   /// Usage and budgets.
   virtual Accounts& accounts() = 0;

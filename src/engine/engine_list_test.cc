@@ -327,7 +327,8 @@ TEST_P(EngineDamageTest, NoDamageToABodyBringsTheProcessDown) {
     }
     for (const char* body : {"", "null", "1", "[]", "{}", "[1]", "[[1]]", "{\"v\":1}"})
       fold_damaged(whole.kind, body);
-    for (journal::Kind kind : {0, 1, 2, 10, 11, 20, 21, 22, 30, 40, 41, 42, 43, 100, 101, 102, 999})
+    for (journal::Kind kind :
+         {0, 1, 2, 10, 11, 20, 21, 22, 30, 40, 41, 42, 43, 60, 61, 62, 100, 101, 102, 999})
       fold_damaged(kind, whole.body);
     ASSERT_TRUE(apply(state, whole));
   }

@@ -206,6 +206,25 @@ std::optional<Bill> bill_from_json(const json::object& entry, const models::Toke
   return bill;
 }
 
+json::object to_json(const CompactionTerms& terms) {
+  json::object object{{"reason", terms.overflow ? "overflow" : "threshold"},
+                      {"tokens", terms.tokens},
+                      {"input", terms.input},
+                      {"shown", terms.shown}};
+  if (terms.summary != 0) object["summary"] = terms.summary;
+  if (terms.window != 0) object["window"] = terms.window;
+  return object;
+}
+
+CompactionTerms compaction_terms_from_json(const json::object& object) {
+  return {.overflow = get_string(object, "reason") == "overflow",
+          .summary = seq_of(object, "summary"),
+          .tokens = get_int(object, "tokens"),
+          .window = get_int(object, "window"),
+          .input = get_int(object, "input"),
+          .shown = get_int(object, "shown")};
+}
+
 std::string finish_body(json::object members) {
   json::object body{{"v", 1}};
   for (auto& [key, value] : members) body[key] = std::move(value);
@@ -287,18 +306,20 @@ json::object to_json(const AgentConfig& agent) {
     functions.push_back(json::object{{"name", function.name},
                                      {"description", function.description},
                                      {"parameters", function.parameters}});
-  return {{"id", agent.id},
-          {"version", agent.version ? json::value(*agent.version) : json::value()},
-          {"name", optional_text(agent.name)},
-          {"model", agent.model},
-          {"instructions", optional_text(agent.instructions)},
-          {"functions", std::move(functions)},
-          {"mcp_servers", to_json(agent.mcp_servers)},
-          {"reasoning_effort", optional_text(agent.reasoning_effort)},
-          {"reasoning_summary", optional_text(agent.reasoning_summary)},
-          {"text_schema", optional_text(agent.text_schema)},
-          {"verbosity", agent.verbosity},
-          {"service_tier", agent.service_tier}};
+  json::object object{{"id", agent.id},
+                      {"version", agent.version ? json::value(*agent.version) : json::value()},
+                      {"name", optional_text(agent.name)},
+                      {"model", agent.model},
+                      {"instructions", optional_text(agent.instructions)},
+                      {"functions", std::move(functions)},
+                      {"mcp_servers", to_json(agent.mcp_servers)},
+                      {"reasoning_effort", optional_text(agent.reasoning_effort)},
+                      {"reasoning_summary", optional_text(agent.reasoning_summary)},
+                      {"text_schema", optional_text(agent.text_schema)},
+                      {"verbosity", agent.verbosity},
+                      {"service_tier", agent.service_tier}};
+  if (agent.blocking_compaction) object["blocking_compaction"] = true;
+  return object;
 }
 
 AgentConfig agent_from_json(const json::object& object) {
@@ -321,6 +342,7 @@ AgentConfig agent_from_json(const json::object& object) {
   agent.text_schema = optional_text(object, "text_schema");
   agent.verbosity = text_of(object, "verbosity");
   agent.service_tier = text_of(object, "service_tier");
+  agent.blocking_compaction = get_bool(object, "blocking_compaction");
   return agent;
 }
 
@@ -364,6 +386,7 @@ std::string encode(const ModelCallStartedBody& body) {
       json::object{{"input", body.estimate.input_tokens}, {"output", body.estimate.output_tokens}};
   if (body.price) members["price"] = to_json(*body.price);
   if (body.reserved != 0) members["reserved"] = body.reserved;
+  if (body.compaction) members["compaction"] = to_json(*body.compaction);
   return finish_body(std::move(members));
 }
 
@@ -393,9 +416,27 @@ std::string encode(const ModelCallAbandonedBody& body) {
   if (body.begun) members["begun"] = true;
   if (body.died) members["died"] = true;
   if (body.rerouted) members["rerouted"] = true;
+  if (body.compact) members["compact"] = true;
+  if (body.smaller) members["smaller"] = true;
+  if (body.nothing) members["nothing"] = true;
   if (body.retry_at != 0) members["retry_at"] = body.retry_at;
   if (body.usage_known) members["usage"] = to_json(body.usage);
   if (body.bill && !body.unsent) members["bill"] = to_json(*body.bill);
+  return finish_body(std::move(members));
+}
+
+std::string encode(const CompactionFinishedBody& body) {
+  json::object members{{"turn", body.turn}, {"call", body.call},       {"first", body.first},
+                       {"last", body.last}, {"summary", body.summary}, {"tokens", body.tokens}};
+  if (!body.request.empty()) members["request"] = body.request;
+  if (body.excerpts) members["excerpts"] = true;
+  if (body.shortened != 0) members["shortened"] = body.shortened;
+  if (body.images) members["images"] = true;
+  if (body.remote_images) members["remote_images"] = true;
+  if (body.usage_known) members["usage"] = to_json(body.usage);
+  if (!body.response_id.empty()) members["response_id"] = body.response_id;
+  if (!body.model.empty()) members["model"] = body.model;
+  if (body.bill) members["bill"] = to_json(*body.bill);
   return finish_body(std::move(members));
 }
 
@@ -501,6 +542,8 @@ void read(const json::object& o, ModelCallStartedBody& body) {
   if (find(o, "price")) body.price = price_from_json(get_object(o, "price"));
   body.estimate = usage_from_json(get_object(o, "estimate"));
   body.reserved = get_int(o, "reserved");
+  if (find(o, "compaction"))
+    body.compaction = compaction_terms_from_json(get_object(o, "compaction"));
 }
 
 void read(const json::object& o, ModelCallFinishedBody& body) {
@@ -528,9 +571,31 @@ void read(const json::object& o, ModelCallAbandonedBody& body) {
   body.begun = get_bool(o, "begun");
   body.died = get_bool(o, "died");
   body.rerouted = get_bool(o, "rerouted");
+  body.compact = get_bool(o, "compact");
+  body.smaller = get_bool(o, "smaller");
+  body.nothing = get_bool(o, "nothing");
   body.retry_at = get_int(o, "retry_at");
   body.usage_known = find(o, "usage") != nullptr;
   body.usage = usage_from_json(get_object(o, "usage"));
+  body.bill = bill_from_json(o, body.usage);
+}
+
+void read(const json::object& o, CompactionFinishedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.call = seq_of(o, "call");
+  body.first = seq_of(o, "first");
+  body.last = seq_of(o, "last");
+  body.summary = text_of(o, "summary");
+  body.request = text_of(o, "request");
+  body.excerpts = get_bool(o, "excerpts");
+  body.shortened = seq_of(o, "shortened");
+  body.tokens = get_int(o, "tokens");
+  body.images = get_bool(o, "images");
+  body.remote_images = get_bool(o, "remote_images");
+  body.usage_known = find(o, "usage") != nullptr;
+  body.usage = usage_from_json(get_object(o, "usage"));
+  body.response_id = text_of(o, "response_id");
+  body.model = text_of(o, "model");
   body.bill = bill_from_json(o, body.usage);
 }
 
@@ -625,6 +690,7 @@ template Result<UserMessageBody> decode(std::string_view);
 template Result<ModelCallStartedBody> decode(std::string_view);
 template Result<ModelCallFinishedBody> decode(std::string_view);
 template Result<ModelCallAbandonedBody> decode(std::string_view);
+template Result<CompactionFinishedBody> decode(std::string_view);
 template Result<FunctionOutputBody> decode(std::string_view);
 template Result<EffectStartedBody> decode(std::string_view);
 template Result<EffectEndedBody> decode(std::string_view);

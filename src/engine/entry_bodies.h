@@ -51,6 +51,17 @@ struct UserMessageBody {
   std::vector<models::ContentPart> parts;
 };
 
+/// Why and within what a compaction was begun. What is configured is in no entry, so this is.
+struct CompactionTerms {
+  bool overflow = false;      ///< the provider said that it was too long; else the threshold did
+  std::uint64_t summary = 0;  ///< the entry of the summary that it builds on; 0: there is none
+  std::int64_t tokens = 0;    ///< the estimate of the whole context
+  std::int64_t window = 0;    ///< the model's; 0: not known
+  std::int64_t input = 0;     ///< the most tokens that a request should have afterwards
+  std::int64_t shown = 0;     ///< … and that the summarising call itself may read
+};
+
+/// Of kModelCallStarted and kCompactionStarted.
 struct ModelCallStartedBody {
   std::uint64_t turn = 0;
   int attempt = 1;  ///< counts failures, not losses
@@ -64,6 +75,7 @@ struct ModelCallStartedBody {
   std::optional<models::Price> price;  ///< what its tokens will be charged; none: nobody knows
   models::TokenUsage estimate;         ///< the most that was expected: input and output
   models::Money reserved = 0;          ///< … and what that costs, put aside
+  std::optional<CompactionTerms> compaction;  ///< of kCompactionStarted
 };
 
 /// What the end of a model call is charged.
@@ -102,6 +114,27 @@ struct ModelCallFinishedBody {
   std::optional<Bill> bill;  ///< written by the batch; none in entries older than budgets
 };
 
+struct CompactionFinishedBody {
+  std::uint64_t turn = 0;
+  std::uint64_t call = 0;   ///< the kCompactionStarted entry
+  std::uint64_t first = 0;  ///< the summary stands for the items of these entries, …
+  std::uint64_t last = 0;   ///< … both included, and for what an earlier summary stood for
+  std::string summary;      ///< text for people and models
+  std::string request;      ///< what the user wants in the running turn, word for word, if that is
+                            ///< no longer sent otherwise
+  bool excerpts = false;    ///< the model gave no summary: these are pieces of what was said
+  std::uint64_t shortened = 0;  ///< texts that the summarising call saw a part of
+  std::int64_t tokens = 0;      ///< the estimate of the context from now on
+  bool images = false;          ///< what is kept has an image
+  bool remote_images = false;   ///< … that the provider must fetch
+  models::TokenUsage usage;
+  bool usage_known = false;
+  std::string response_id;
+  std::string model;
+  std::optional<Bill> bill;
+};
+
+/// Of kModelCallAbandoned and kCompactionAbandoned.
 struct ModelCallAbandonedBody {
   std::uint64_t turn = 0;
   std::uint64_t call = 0;
@@ -114,6 +147,9 @@ struct ModelCallAbandonedBody {
   bool begun = false;       ///< the provider had begun to answer
   bool died = false;        ///< with the process that ran it: nobody knows how far it got
   bool rerouted = false;    ///< asked anew at once, of another pool where there is one
+  bool compact = false;     ///< asked anew once the context was compacted
+  bool smaller = false;     ///< a compaction: made anew at once, with less to read
+  bool nothing = false;     ///< a compaction: there was nothing to do
   UnixMillis retry_at = 0;  ///< 0: not tried again later
   models::TokenUsage usage;
   bool usage_known = false;
@@ -189,6 +225,7 @@ std::string encode(const UserMessageBody& body);
 std::string encode(const ModelCallStartedBody& body);
 std::string encode(const ModelCallFinishedBody& body);
 std::string encode(const ModelCallAbandonedBody& body);
+std::string encode(const CompactionFinishedBody& body);
 std::string encode(const FunctionOutputBody& body);
 std::string encode(const EffectStartedBody& body);
 std::string encode(const EffectEndedBody& body);

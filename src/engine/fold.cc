@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/compaction.h"
 #include "engine/routing.h"
 
 namespace perdure::engine {
@@ -26,6 +27,7 @@ class Step {
   Result<void> on(const ModelCallStartedBody& body);
   Result<void> on(const ModelCallFinishedBody& body);
   Result<void> on(const ModelCallAbandonedBody& body);
+  Result<void> on(const CompactionFinishedBody& body);
   Result<void> on(const FunctionOutputBody& body);
   Result<void> on(const EffectStartedBody& body);
   Result<void> on_effect_ended(const EffectEndedBody& body);
@@ -231,11 +233,15 @@ Result<void> Step::run() {
     case journal::kUserMessage:
       return decoded<UserMessageBody>();
     case journal::kModelCallStarted:
+    case journal::kCompactionStarted:
       return decoded<ModelCallStartedBody>();
     case journal::kModelCallFinished:
       return decoded<ModelCallFinishedBody>();
     case journal::kModelCallAbandoned:
+    case journal::kCompactionAbandoned:
       return decoded<ModelCallAbandonedBody>();
+    case journal::kCompactionFinished:
+      return decoded<CompactionFinishedBody>();
     case journal::kFunctionOutput:
       return decoded<FunctionOutputBody>();
     case journal::kEffectStarted:
@@ -312,8 +318,9 @@ Result<void> Step::on(const ModelCallStartedBody& body) {
                                   .pool = body.pool,
                                   .price = body.price,
                                   .estimate = body.estimate,
-                                  .reserved = body.reserved};
-  turn.model_calls += 1;
+                                  .reserved = body.reserved,
+                                  .compaction = entry_.kind == journal::kCompactionStarted};
+  if (!turn.model_call->compaction) turn.model_calls += 1;
   turn.retry_at = 0;
   return {};
 }
@@ -328,6 +335,7 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   turn.failed_attempts = 0;
   turn.tried.clear();
   turn.waits = 0;
+  turn.compaction = {};
   count_answer(state_, body);
   if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
   turn.usage += body.usage;
@@ -378,15 +386,31 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
 Result<void> Step::on(const ModelCallAbandonedBody& body) {
   TRY_VOID(need_turn());
   TurnState& turn = *state_.turn;
-  note_abandoned(turn, turn.model_call.value_or(OpenModelCall{}), body);
+  const OpenModelCall call = turn.model_call.value_or(OpenModelCall{});
+  if (entry_.kind == journal::kCompactionAbandoned)
+    note_compaction_abandoned(turn, call, body);
+  else
+    note_abandoned(turn, call, body);
   turn.model_call.reset();
   if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
   turn.usage += body.usage;
   turn.usage_known =
       turn.usage_known && (body.usage_known || body.lost || (!body.shown && !body.begun));
-  if (body.shown)
+  if (body.shown && entry_.kind == journal::kModelCallAbandoned)
     emit_item(EventType::kItemDone, view_of_abandoned(state_.key.session, state_.turn_id(), body),
               turn.next_output_index + body.position);
+  return {};
+}
+
+/// Nothing of it is shown: the wire has no word for it.
+Result<void> Step::on(const CompactionFinishedBody& body) {
+  TRY_VOID(need_turn());
+  TurnState& turn = *state_.turn;
+  note_summary(state_, entry_.seq, body);
+  turn.model_call.reset();
+  if (body.bill) state_.spent = journal::add_money(state_.spent, body.bill->cost);
+  turn.usage += body.usage;
+  turn.usage_known = turn.usage_known && body.usage_known;
   return {};
 }
 

@@ -41,6 +41,37 @@ inline constexpr int kMaxRouteWaits = 30;
 /// What an image is taken to be for the size of a context, whatever its bytes.
 inline constexpr std::int64_t kTokensPerImage = 1'000;
 
+// Compaction (compaction.h). Shares are of what a request may hold beside instructions and tools.
+/// The part of a window that is kept free for the answer of a model without max_output_tokens, and
+/// the most that is kept free for one with it.
+inline constexpr std::int64_t kAnswerPercent = 25;
+inline constexpr std::int64_t kMostAnswerPercent = 50;
+/// A context above this share is compacted before the next model call.
+inline constexpr std::int64_t kCompactAtPercent = 85;
+/// The newest messages that stay as they are.
+inline constexpr std::int64_t kKeepPercent = 30;
+/// What a summary should take at most, and never more than so many tokens.
+inline constexpr std::int64_t kSummaryPercent = 15;
+inline constexpr std::int64_t kMaxSummaryTokens = 8192;
+/// Less than this share is not worth a call, unless the context does not fit at all.
+inline constexpr std::int64_t kWorthPercent = 10;
+/// Bytes that the summarising call sees of one tool's result, and of one call's arguments.
+inline constexpr std::size_t kMaxResultShownBytes = 4000;
+/// Tokens for the words around what a summarising call reads.
+inline constexpr std::int64_t kCompactionPromptTokens = 400;
+/// … and the least that it reads, however small the window.
+inline constexpr std::int64_t kLeastShownTokens = 128;
+/// Compactions before one model call: a long context is summarised piece by piece.
+inline constexpr int kMaxCompactionsPerCall = 6;
+/// How often a provider may refuse one model call as too long before its turn fails.
+inline constexpr int kMaxOverflowsPerCall = 3;
+/// What a summarising call reads of a context that was refused, at first.
+inline constexpr std::int64_t kShownAfterOverflowPercent = 75;
+/// How often one compaction is made again with half of what it read, because that was too long.
+inline constexpr int kMaxShrinks = 3;
+/// Model calls on a page of a turn's context record.
+inline constexpr std::size_t kMaxCallsOfRecord = 100;
+
 /// Output tokens that are put aside for a call of a model without max_output_tokens.
 inline constexpr std::int64_t kExpectedAnswerTokens = 8192;
 

@@ -237,7 +237,8 @@ Result<void> add_usage(journal::UsageCounts& counts, const Entry& entry) {
     bool priced = bill && bill->priced, estimated = bill && bill->estimated;
     models::Money cost = bill ? bill->cost : 0;
     counts += {.calls = 1,
-               .abandoned = entry.kind == journal::kModelCallAbandoned,
+               .abandoned = entry.kind == journal::kModelCallAbandoned ||
+                            entry.kind == journal::kCompactionAbandoned,
                .estimated = estimated,
                .unpriced = !priced,
                .input = usage.input_tokens,
@@ -250,6 +251,9 @@ Result<void> add_usage(journal::UsageCounts& counts, const Entry& entry) {
   };
   if (entry.kind == journal::kModelCallFinished) {
     TRY(body, decode<ModelCallFinishedBody>(entry.body));
+    add(body.usage, body.bill);
+  } else if (entry.kind == journal::kCompactionFinished) {
+    TRY(body, decode<CompactionFinishedBody>(entry.body));
     add(body.usage, body.bill);
   } else {
     TRY(body, decode<ModelCallAbandonedBody>(entry.body));
@@ -269,7 +273,8 @@ Task<Result<Listed<TurnUsage>>> list_turn_usage(journal::JournalStore* journal, 
     CO_TRY(range, co_await range_of_turn(journal, state.key, turn.id));
     TurnUsage usage{.turn_id = turn.id, .created = turn.created};
     EntryQuery query{.key = state.key, .after = range.first, .until = range.last, .limit = 64};
-    query.kinds = {journal::kModelCallFinished, journal::kModelCallAbandoned};
+    query.kinds = {journal::kModelCallFinished, journal::kModelCallAbandoned,
+                   journal::kCompactionFinished, journal::kCompactionAbandoned};
     while (true) {
       CO_TRY(entries, co_await journal->read(query));
       if (entries.empty()) break;

@@ -28,7 +28,8 @@ models::RouteQuery route_query(const SessionState& state) {
   return query;
 }
 
-Result<bool> add_waiting_call(Batch& batch, const models::Route& route, DecisionRecord decision) {
+Result<bool> add_waiting_call(Batch& batch, const models::Route& route, DecisionRecord decision,
+                              std::optional<CompactionTerms> compaction) {
   const TurnState& turn = *batch.state().turn;
   if (route.wait_ms <= 0 || turn.waits >= kMaxRouteWaits) return false;
   ModelCallStartedBody started{.turn = turn.seq,
@@ -37,12 +38,15 @@ Result<bool> add_waiting_call(Batch& batch, const models::Route& route, Decision
                                .context_through = batch.state().head,
                                .decision = std::move(decision)};
   started.route = route.candidates;
-  TRY(seq, batch.add(journal::kModelCallStarted, started));
+  started.compaction = compaction;
+  TRY(seq,
+      batch.add(compaction ? journal::kCompactionStarted : journal::kModelCallStarted, started));
   ModelCallAbandonedBody ended{.turn = batch.state().turn->seq, .call = seq};
   ended.error = {route.failure.code, route.failure.message};
   ended.unsent = true;
   ended.retry_at = batch.now() + route.wait_ms;
-  TRY_VOID(batch.add(journal::kModelCallAbandoned, ended));
+  TRY_VOID(
+      batch.add(compaction ? journal::kCompactionAbandoned : journal::kModelCallAbandoned, ended));
   batch.set_timers.push_back({"retry", ended.retry_at, "{}"});
   return true;
 }
@@ -57,6 +61,7 @@ void decide_what_follows(Batch& batch, models::Router& router, const models::Mod
     return;
   }
   models::RouteQuery query = route_query(batch.state());
+  if (turn.model_call->compaction) query.input_tokens = turn.model_call->estimate.input_tokens;
   const std::string& pool = turn.model_call->pool;
   query.tried.push_back({pool, failure.code});
   models::Router::Next next = router.after_failure(query, pool, failure, turn.failed_attempts + 1);
@@ -101,7 +106,7 @@ void note_abandoned(TurnState& turn, const OpenModelCall& call,
                     const ModelCallAbandonedBody& body) {
   if (body.lost) return;
   turn.retry_at = body.retry_at;
-  if (body.retry_at == 0 && !body.rerouted) turn.failure = body.error;
+  if (body.retry_at == 0 && !body.rerouted && !body.compact) turn.failure = body.error;
   if (body.unsent) {
     turn.waits += 1;
     turn.model_calls -= 1;
@@ -110,6 +115,10 @@ void note_abandoned(TurnState& turn, const OpenModelCall& call,
   }
   if (!call.pool.empty())
     turn.tried.push_back({call.pool, body.unsent ? std::string() : body.error.code});
+  if (!body.compact) return;
+  turn.compaction.due = true;
+  turn.compaction.overflows += 1;
+  turn.tried.clear();  // what was too long for them will be shorter
 }
 
 }  // namespace perdure::engine

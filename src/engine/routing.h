@@ -16,7 +16,9 @@ models::RouteQuery route_query(const SessionState& state);
 /// A call that no pool can take now: an intent that names none and its end at once, with a timer
 /// for the next look. False where the turn must fail with `route.failure` instead: another look
 /// would not help, or there were too many.
-Result<bool> add_waiting_call(Batch& batch, const models::Route& route, DecisionRecord decision);
+/// `compaction`: the call is one that summarises.
+Result<bool> add_waiting_call(Batch& batch, const models::Route& route, DecisionRecord decision,
+                              std::optional<CompactionTerms> compaction = {});
 
 /// An attempt's end: fills in whether and when the call is made again, and adds the timer.
 /// `may_go_on`: nobody has stopped the session.

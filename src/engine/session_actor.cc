@@ -270,8 +270,10 @@ Result<void> SessionActor::add_lost(Batch& batch, std::vector<OpenEffect>& repea
     body.error = {"connection_failed", "The server stopped while the model call ran."};
     body.lost = true;
     body.died = true;
-    body.shown = true;  // it may have been; who saw its message begin must see it end
-    TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
+    // It may have been; who saw its message begin must see it end.
+    body.shown = !call->compaction;
+    TRY_VOID(batch.add(
+        call->compaction ? journal::kCompactionAbandoned : journal::kModelCallAbandoned, body));
     batch.close_effects.push_back(std::to_string(call->seq));
   }
   for (const OpenEffect& effect : state_.turn->effects) {
@@ -302,8 +304,8 @@ Batch SessionActor::new_batch() const {
 }
 
 TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
-  TurnLoopParts parts{core_.router, core_.parts.policy, core_.budgets, core_.parts.tools,
-                      core_.settings.max_model_calls_per_turn};
+  TurnLoopParts parts{core_.router,  core_.parts.models, core_.parts.policy,
+                      core_.budgets, core_.parts.tools,  core_.settings.max_model_calls_per_turn};
   parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
   parts.retry_due = retry_due;
   parts.stop = stop_in_force();
@@ -383,7 +385,8 @@ void SessionActor::note_commit(const std::vector<journal::Entry>& entries, std::
     }
     if (entry.kind == journal::kTurnCreated) ++core_.counters.turns_started;
     if (entry.kind == journal::kTurnEnded) ++core_.counters.turns_ended;
-    if (entry.kind == journal::kModelCallAbandoned) ++core_.counters.model_calls_abandoned;
+    if (entry.kind == journal::kModelCallAbandoned || entry.kind == journal::kCompactionAbandoned)
+      ++core_.counters.model_calls_abandoned;
   }
   std::erase_if(queued_parts_, [&](const auto& queued) {
     return std::ranges::find(state_.queued, queued.first) == state_.queued.end();

@@ -21,7 +21,7 @@
 #include "async/cancel.h"
 #include "async/fifo_semaphore.h"
 #include "engine/batch.h"
-#include "engine/context.h"
+#include "engine/compaction.h"
 #include "engine/engine.h"
 #include "engine/turn_loop.h"
 
@@ -146,6 +146,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
     bool sent = false;          ///< to the provider
     bool withdrawn = false;     ///< never to be sent any more
     OfferedTools offered;       ///< to this model call: what the names it answers with mean
+    CompactionPlan plan;        ///< of a call that summarises, once the context was read
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
     std::uint32_t position = 0;
@@ -195,6 +196,8 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<std::vector<tools::ServerTool>>> list_tools(McpServerConfig server,
                                                           async::CancelToken cancel);
   Task<Result<void>> fill_context();
+  /// What the call sends; a failure where a summarising call has nothing to send.
+  std::expected<models::ModelRequest, models::ModelFailure> request_of(Running& running) const;
   Result<void> add_answer(Batch& batch, std::uint64_t seq, const Running& running,
                           models::ModelOutput output);
   Result<void> add_failed_attempt(Batch& batch, std::uint64_t seq, models::ModelFailure failure);

@@ -111,7 +111,7 @@ class SessionActor::CallSink final : public models::ModelSink {
       : actor_(actor), seq_(seq), running_(std::move(running)) {}
 
   void on_message_started(std::size_t position) override {
-    if (running_->message_started || !current()) return;
+    if (running_->message_started || running_->call.compaction || !current()) return;
     running_->message_started = true;
     running_->position = static_cast<std::uint32_t>(position);
     running_->output_index = actor_.state_.turn->next_output_index + running_->position;
@@ -125,6 +125,7 @@ class SessionActor::CallSink final : public models::ModelSink {
     on_message_started(0);
     running_->bytes += delta.size();
     if (running_->bytes > kMaxAnswerBytes) return running_->cancel.cancel();
+    if (running_->call.compaction) return;  // shown to nobody
     std::uint32_t chunk = static_cast<std::uint32_t>(running_->chunks.size());
     running_->chunks.emplace_back(delta);
     if (!actor_.listeners_.empty())
@@ -156,7 +157,8 @@ SessionActor::RunningScope::~RunningScope() {
 void SessionActor::start_effects(const Committed& receipt,
                                  const std::vector<journal::Entry>& entries) {
   for (const journal::Entry& entry : entries) {
-    bool is_call = entry.kind == journal::kModelCallStarted;
+    bool is_call =
+        entry.kind == journal::kModelCallStarted || entry.kind == journal::kCompactionStarted;
     if (is_call && state_.turn && state_.turn->model_call &&
         state_.turn->model_call->seq == entry.seq)
       start_model_call(receipt, entry.seq, *decode<ModelCallStartedBody>(entry.body));
@@ -202,10 +204,13 @@ Task<> SessionActor::run_model_call(std::uint64_t seq) {
   ModelResult result = co_await ask_model(seq, running);
   auto add_end = [&](Batch& batch, const Error* refused) -> Result<void> {
     if (refused)
-      return add_failed_attempt(
-          batch, seq,
-          {.code = "server_error",
-           .message = "The model's answer could not be stored: " + refused->message});
+      result = std::unexpected(models::ModelFailure{
+          .code = "server_error",
+          .message = "The model's answer could not be stored: " + refused->message});
+    if (running->call.compaction)
+      return result ? add_summary(batch, seq, running->plan, *result)
+                    : add_failed_compaction(batch, core_.router, seq, running->plan, result.error(),
+                                            !stop_in_force());
     return result ? add_answer(batch, seq, *running, *result)
                   : add_failed_attempt(batch, seq, result.error());
   };
@@ -217,7 +222,9 @@ Task<> SessionActor::run_model_call(std::uint64_t seq) {
 models::CallTicket SessionActor::ticket(const Running& running) const {
   models::CallTicket ticket;
   ticket.project = key_.project.value;
-  ticket.tokens = state_.context_tokens + models::kExpectedOutputTokens;
+  ticket.tokens = models::kExpectedOutputTokens +
+                  (running.call.compaction ? tokens_of_compaction(*running.call.compaction)
+                                           : state_.context_tokens);
   ticket.restarted = running.restarted;
   if (state_.turn) ticket.retry = core_.router.is_retry(running.call.pool, state_.turn->tried);
   ticket.may_move = std::ranges::any_of(
@@ -231,7 +238,7 @@ Task<SessionActor::ModelResult> SessionActor::ask_model(std::uint64_t seq,
       co_await core_.router.admit(running->call.pool, ticket(*running), running->cancel.token());
   if (!lease) co_return std::unexpected(std::move(lease).error());
   ModelResult result = co_await ask_pool(core_.router.pool(running->call.pool), seq, running);
-  lease->settle(result);
+  if (result || !result.error().unsent) lease->settle(result);
   co_return result;
 }
 
@@ -248,21 +255,38 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
       (stop_in_force() && !planted("call-under-stop")))
     co_return std::unexpected(
         models::ModelFailure{.code = "cancelled", .message = "cancelled", .unsent = true});
-  running->offered = context_.offered(*state_.agent);
-  models::ModelRequest request =
-      context_.request(state_, running->offered, writer_of(running->call));
-  request.model = running->call.model;
-  request.idempotency_key = running->call.key;
-  if (!pool->provider().capabilities().service_tier) request.service_tier.clear();
-  auto resolved = core_.parts.models.resolve(state_.agent->model);
-  if (resolved) request.max_output_tokens = resolved->max_output_tokens;
-  if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
+  auto request = request_of(*running);
+  if (!request) co_return std::unexpected(std::move(request).error());
+  if (!pool->provider().capabilities().service_tier) request->service_tier.clear();
   running->sent = true;
-  ModelResult result = co_await generate(pool, std::move(request), seq, running);
+  ModelResult result = co_await generate(pool, std::move(*request), seq, running);
   if (running->bytes > kMaxAnswerBytes)
     co_return std::unexpected(models::ModelFailure{
         .code = "max_output_tokens", .message = "The model's answer was longer than 8 MiB."});
   co_return result;
+}
+
+std::expected<models::ModelRequest, models::ModelFailure> SessionActor::request_of(
+    Running& running) const {
+  running.offered = context_.offered(*state_.agent);
+  models::ModelRequest request;
+  if (const auto& terms = running.call.compaction) {
+    running.plan =
+        plan_compaction(context_, *state_.agent, running.offered, state_.turn->seq, *terms);
+    if (running.plan.outcome != CompactionPlan::Outcome::kSummarise)
+      return std::unexpected(models::ModelFailure{
+          .code = "context_length_exceeded", .message = running.plan.why, .unsent = true});
+    request = summary_request(running.plan);
+    request.cache_key = key_.session.value + "/summary";
+  } else {
+    request = context_.request(state_, running.offered, writer_of(running.call));
+  }
+  request.model = running.call.model;
+  request.idempotency_key = running.call.key;
+  auto resolved = core_.parts.models.resolve(state_.agent->model);
+  if (resolved) request.max_output_tokens = resolved->max_output_tokens;
+  if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
+  return request;
 }
 
 /// What the provider says; what it throws is a failure that may pass.
@@ -286,6 +310,7 @@ Task<SessionActor::ModelResult> SessionActor::generate(models::Pool* pool,
 /// Brings the context up to the state's head.
 Task<Result<void>> SessionActor::fill_context() {
   auto lock = co_await context_lock_.acquire();
+  CO_TRY_VOID(co_await context_.begin(&core_.parts.journal, state_));
   while (context_.through() < state_.head)
     CO_TRY_VOID(co_await context_.read_on(&core_.parts.journal, key_, state_.head));
   co_return Result<void>{};
@@ -341,6 +366,8 @@ Result<void> SessionActor::add_failed_attempt(Batch& batch, std::uint64_t seq,
     body.position = progress.position;
   }
   decide_what_follows(batch, core_.router, failure, !stop_in_force(), body);
+  body.compact = !stop_in_force() && !body.rerouted && body.retry_at == 0 &&
+                 may_compact(batch.state(), failure);
   TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
   return {};
 }

@@ -123,6 +123,7 @@ json::object to_json(const OpenModelCall& call) {
                       {"estimate", engine::to_json(call.estimate)},
                       {"reserved", call.reserved}};
   if (call.price) object["price"] = engine::to_json(*call.price);
+  if (call.compaction) object["compaction"] = true;
   return object;
 }
 
@@ -133,8 +134,25 @@ OpenModelCall model_call_from_json(const json::object& object) {
                      .pool = std::string(get_string(object, "pool"))};
   call.estimate = usage_from_json(get_object(object, "estimate"));
   call.reserved = get_int(object, "reserved");
+  call.compaction = get_bool(object, "compaction");
   if (find(object, "price")) call.price = price_from_json(get_object(object, "price"));
   return call;
+}
+
+json::object to_json(const CompactionProgress& progress) {
+  return {{"due", progress.due},
+          {"none", progress.none},
+          {"done", progress.done},
+          {"overflows", progress.overflows},
+          {"shrinks", progress.shrinks}};
+}
+
+CompactionProgress compaction_from_json(const json::object& object) {
+  return {.due = get_bool(object, "due"),
+          .none = get_bool(object, "none"),
+          .done = static_cast<int>(get_int(object, "done")),
+          .overflows = static_cast<int>(get_int(object, "overflows")),
+          .shrinks = static_cast<int>(get_int(object, "shrinks"))};
 }
 
 json::object to_json(const TurnState& turn) {
@@ -157,6 +175,7 @@ json::object to_json(const TurnState& turn) {
     tried.push_back(json::object{{"pool", one.pool}, {"code", one.code}});
   if (!tried.empty()) object["tried"] = std::move(tried);
   if (turn.waits != 0) object["waits"] = turn.waits;
+  if (turn.compaction != CompactionProgress{}) object["compaction"] = to_json(turn.compaction);
   json::array effects;
   for (const OpenEffect& effect : turn.effects)
     effects.push_back(json::object{{"seq", effect.seq},
@@ -190,6 +209,8 @@ TurnState turn_from_json(const json::object& object) {
     turn.tried.push_back({std::string(get_string(one.as_object(), "pool")),
                           std::string(get_string(one.as_object(), "code"))});
   turn.waits = static_cast<int>(get_int(object, "waits"));
+  if (find(object, "compaction"))
+    turn.compaction = compaction_from_json(get_object(object, "compaction"));
   if (find(object, "model_call"))
     turn.model_call = model_call_from_json(get_object(object, "model_call"));
   for (const json::value& value : get_array(object, "effects")) {
@@ -217,6 +238,11 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
     if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
   state.principal = get_string(object, "principal");
   state.context_tokens = get_int(object, "context_tokens");
+  if (find(object, "summary")) {
+    const json::object& summary = get_object(object, "summary");
+    state.summary = {static_cast<std::uint64_t>(get_int(summary, "seq")),
+                     static_cast<std::uint64_t>(get_int(summary, "last"))};
+  }
   state.images = get_bool(object, "images");
   state.remote_images = get_bool(object, "remote_images");
   if (find(object, "workstream")) state.workstream = get_string(object, "workstream");
@@ -254,6 +280,8 @@ std::string to_snapshot(const SessionState& state) {
   if (state.spend_limit) object["spend_limit"] = *state.spend_limit;
   object["spent"] = state.spent;
   object["context_tokens"] = state.context_tokens;
+  if (state.summary.seq != 0)
+    object["summary"] = json::object{{"seq", state.summary.seq}, {"last", state.summary.last}};
   if (state.images) object["images"] = true;
   if (state.remote_images) object["remote_images"] = true;
   if (state.turn) object["turn"] = to_json(*state.turn);
@@ -264,7 +292,7 @@ std::string to_snapshot(const SessionState& state) {
 }
 
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot) {
-  if (snapshot.format != kSnapshotFormat)
+  if (snapshot.format < kOldestSnapshotFormat || snapshot.format > kSnapshotFormat)
     return fail(ErrorCode::kInternal, "a snapshot was written by another version of this program");
   auto value = parse_json(snapshot.body);
   if (!value || !value->is_object())

@@ -27,6 +27,7 @@ struct OpenModelCall {
   std::optional<models::Price> price;
   models::TokenUsage estimate;
   models::Money reserved = 0;
+  bool compaction = false;  ///< it summarises, and shows nothing: a kCompactionStarted entry
 };
 
 /// A function call without a result.
@@ -64,6 +65,22 @@ struct ToolListState {
   bool changed = false;    ///< the server has said so since
 };
 
+/// What has been done so that the due model call fits.
+struct CompactionProgress {
+  bool due = false;   ///< the provider said that the context is too long
+  bool none = false;  ///< there was nothing to compact
+  int done = 0;       ///< compactions so far
+  int overflows = 0;  ///< how often the provider said so
+  int shrinks = 0;    ///< how often the due compaction itself was too long
+  bool operator==(const CompactionProgress&) const = default;
+};
+
+/// The newest summary; its text stays in the journal.
+struct SummaryState {
+  std::uint64_t seq = 0;   ///< its kCompactionFinished entry; 0: there is none
+  std::uint64_t last = 0;  ///< the last entry that it stands for
+};
+
 struct TurnState {
   std::uint64_t seq = 0;  ///< its kTurnCreated entry, which names it
   UnixMillis created = 0;
@@ -77,6 +94,7 @@ struct TurnState {
   UnixMillis retry_at = 0;           ///< the due model call waits for this; 0: it does not
   std::vector<models::Tried> tried;  ///< the due model call's pools so far
   int waits = 0;                     ///< how often it found none that could take it
+  CompactionProgress compaction;     ///< for the due model call
   int model_calls = 0;
   std::uint32_t next_output_index = 0;
   models::TokenUsage usage;
@@ -105,6 +123,7 @@ struct SessionState {
   bool active = false;                    ///< between kTurnStarted and the idle that follows
   std::vector<ToolListState> tool_lists;  ///< of the agent's servers that were ever asked
   std::int64_t context_tokens = 0;        ///< an estimate of what the model will read
+  SummaryState summary;                   ///< what is sent of the older part
   bool images = false;                    ///< the conversation has one
   bool remote_images = false;             ///< … that the provider must fetch
 
@@ -128,7 +147,10 @@ struct SessionState {
   }
 };
 
-inline constexpr std::uint32_t kSnapshotFormat = 2;
+/// Written, and the oldest that is read: 3 knows summaries, so that no older program goes on
+/// without them.
+inline constexpr std::uint32_t kSnapshotFormat = 3;
+inline constexpr std::uint32_t kOldestSnapshotFormat = 2;
 std::string to_snapshot(const SessionState& state);
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);
 

@@ -47,6 +47,7 @@ struct AgentConfig {
   std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer
   std::string verbosity = "medium";
   std::string service_tier = "auto";
+  bool blocking_compaction = false;  ///< kept and shown; compaction always is between two calls
 };
 
 enum class SessionStatus { kIdle, kInProgress, kRequiresAction, kFailed };

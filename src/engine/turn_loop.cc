@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/raw_json.h"
+#include "engine/compaction.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
 
@@ -181,7 +182,8 @@ class TurnLoop {
     return {};
   }
 
-  /// False where the turn ended instead.
+  /// Starts the model call that is due, or one that makes its context shorter first. False where
+  /// the turn ended instead.
   Result<bool> start_model_call() {
     const SessionState& state = batch_.state();
     if (state.turn->model_calls >= parts_.max_model_calls_per_turn) {
@@ -192,26 +194,24 @@ class TurnLoop {
       return false;
     }
     TRY_VOID(place_queued());
-    models::Route route = parts_.router.route(route_query(state));
+    models::Resolved model = parts_.models.resolve(state.agent->model).value_or(models::Resolved{});
+    std::optional<CompactionTerms> compaction = compaction_due(state, model);
+    if (!compaction)
+      if (auto too_long = context_too_long(state, model)) {
+        TRY_VOID(end_turn(TurnStatus::kFailed, std::move(too_long)));
+        return false;
+      }
+    models::RouteQuery query = route_query(state);
+    if (compaction) query.input_tokens = tokens_of_compaction(*compaction);
+    models::Route route = parts_.router.route(query);
     bool had_retry = state.turn->retry_at != 0;
-    std::uint64_t through = state.head;
-    std::string action = serialize(json::object{{"model", state.agent->model},
-                                                {"provider", route.provider},
-                                                {"pool", route.pool},
-                                                {"upstream", route.upstream},
-                                                {"context_through", through}});
-    policy::Decision decision =
-        parts_.policy.decide({state.key, state.principal, policy::ActionKind::kModelCall,
-                              state.agent->model, action, state.agent->id, state.workstream});
-    if (decision.verdict != policy::Verdict::kAllow) {
-      TRY_VOID(end_turn(TurnStatus::kFailed,
-                        FailureInfo{"invalid_request",
-                                    "Policy did not allow the model call: " + decision.reason}));
+    DecisionRecord record;
+    if (auto denied = decide_on_call(route, compaction.has_value(), record)) {
+      TRY_VOID(end_turn(TurnStatus::kFailed, std::move(denied)));
       return false;
     }
-    DecisionRecord record{std::string(policy::to_string(decision.verdict)), decision.rule};
     if (route.pool.empty()) {
-      TRY(waits, add_waiting_call(batch_, route, record));
+      TRY(waits, add_waiting_call(batch_, route, record, compaction));
       if (!waits)
         TRY_VOID(
             end_turn(TurnStatus::kFailed, FailureInfo{route.failure.code, route.failure.message}));
@@ -223,20 +223,42 @@ class TurnLoop {
         .provider = route.provider,
         .pool = route.pool,
         .model = route.upstream,
-        .key = effect_key(state.key, "model " + std::to_string(through) + "/" +
+        .key = effect_key(state.key, (compaction ? "summary " : "model ") +
+                                         std::to_string(state.head) + "/" +
                                          std::to_string(state.turn->failed_attempts)),
-        .context_through = through,
-        .decision = std::move(record)};
+        .context_through = state.head,
+        .decision = std::move(record),
+        .compaction = compaction};
     if (route.candidates.size() > 1) body.route = std::move(route.candidates);
     if (auto refusal = parts_.budgets.reserve(batch_, body)) {
       TRY_VOID(end_turn(TurnStatus::kFailed, std::move(refusal)));
       return false;
     }
-    TRY(seq, batch_.add(journal::kModelCallStarted, body));
+    TRY(seq,
+        batch_.add(compaction ? journal::kCompactionStarted : journal::kModelCallStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, "repeatable", body.key, journal::EffectState::kOpen});
     if (had_retry) batch_.clear_timers.push_back("retry");
     return true;
+  }
+
+  /// Why policy does not allow the call; else what is journaled of its decision.
+  std::optional<FailureInfo> decide_on_call(const models::Route& route, bool compaction,
+                                            DecisionRecord& record) {
+    const SessionState& state = batch_.state();
+    json::object action{{"model", state.agent->model},
+                        {"provider", route.provider},
+                        {"pool", route.pool},
+                        {"upstream", route.upstream},
+                        {"context_through", state.head}};
+    if (compaction) action["purpose"] = "compaction";
+    policy::Decision decision = parts_.policy.decide(
+        {state.key, state.principal, policy::ActionKind::kModelCall, state.agent->model,
+         serialize(action), state.agent->id, state.workstream});
+    record = {std::string(policy::to_string(decision.verdict)), decision.rule};
+    if (decision.verdict == policy::Verdict::kAllow) return std::nullopt;
+    return FailureInfo{"invalid_request",
+                       "Policy did not allow the model call: " + decision.reason};
   }
 
   Result<void> end_turn(TurnStatus status, std::optional<FailureInfo> error,
@@ -301,10 +323,11 @@ Result<void> close_what_runs(Batch& batch, const CallProgress& progress, std::st
     body.lost = true;  // not an attempt that failed
     body.unsent = progress.unsent;
     body.died = progress.died;
-    body.shown = progress.shown;
+    body.shown = progress.shown && !call->compaction;
     body.text = progress.text;
     body.position = progress.position;
-    TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
+    TRY_VOID(batch.add(
+        call->compaction ? journal::kCompactionAbandoned : journal::kModelCallAbandoned, body));
     batch.close_effects.push_back(std::to_string(call->seq));
   }
   std::vector<OpenEffect> effects = batch.state().turn->effects;

@@ -10,7 +10,8 @@
 //                      │                ├─ a server's tool: likewise ──────────────────┤
 //                      └───────────────────────────── all answered ◀───────────────────┘
 //
-// Before a model call the lists of tools that are due are asked for, also as effects.
+// Before a model call the lists of tools that are due are asked for, also as effects, and a context
+// that would not fit into the model's window is compacted by calls of its own (compaction.h).
 // Every arrow is a journal entry. `advance` adds entries to a batch until something outside must
 // happen first — a model answers, a tool ends, a client sends a result, a timer fires — and
 // returns. It starts nothing itself: the actor starts what the committed entries name. A turn of a
@@ -41,6 +42,7 @@ struct CallProgress {
 
 struct TurnLoopParts {
   models::Router& router;
+  const models::Catalog& models;
   policy::Policy& policy;
   Budgets& budgets;
   tools::Registry& tools;

@@ -28,6 +28,10 @@ inline constexpr Kind kEffectDenied = 43;    // policy said no
 inline constexpr Kind kToolListStarted = 50;  // intent of asking a server for its tools
 inline constexpr Kind kToolListEnded = 51;    // the list, or why there is none
 
+inline constexpr Kind kCompactionStarted = 60;    // intent of a call that summarises
+inline constexpr Kind kCompactionFinished = 61;   // the summary, and the range it stands for
+inline constexpr Kind kCompactionAbandoned = 62;  // the attempt failed, was lost, or was not needed
+
 inline constexpr Kind kTurnCreated = 100;
 inline constexpr Kind kTurnStarted = 101;
 inline constexpr Kind kTurnEnded = 102;

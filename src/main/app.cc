@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "facades/admin/admin_api.h"
 #include "facades/admin/budgets_api.h"
+#include "facades/admin/contexts_api.h"
 #include "facades/admin/errors.h"
 #include "facades/admin/models_api.h"
 #include "facades/admin/stops_api.h"
@@ -184,6 +185,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<facades::admin::AdminApi> admin_api_;
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
   std::unique_ptr<facades::admin::BudgetsApi> budgets_api_;
+  std::unique_ptr<facades::admin::ContextsApi> contexts_api_;
   std::unique_ptr<Guard> guard_;
   std::unique_ptr<Forwarder> forwarder_;
   http::Router router_;
@@ -315,6 +317,8 @@ void Server::make_doors() {
       .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
   budgets_api_ = std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_,
                                                               identity::caller_of);
+  contexts_api_ =
+      std::make_unique<facades::admin::ContextsApi>(*engine_, *keys_, identity::caller_of);
   GuardSettings guarding{
       .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_};
   if (leases_)
@@ -333,6 +337,7 @@ void Server::make_doors() {
   admin_api_->add_routes(doors);
   stops_api_->add_routes(doors);
   budgets_api_->add_routes(doors);
+  contexts_api_->add_routes(doors);
   for (const http::Route& route : doors.routes())
     router_.add(count(guard_->protect(forwarder_ ? forwarder_->spread(route) : route)));
   admin_api_->describe(router_);

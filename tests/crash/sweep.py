@@ -7,12 +7,15 @@ Idempotency-Key — starts it again and goes on. At the end the transcript must 
 crash, everything that was acknowledged must still be there, and nothing twice.
 
     sweep.py --binary perdure --shim power_loss_shim.so [--seconds 60] [--modes kill,power]
-             [--scenario session|mcp]
+             [--scenario session|mcp|compaction]
              [--point N --mode M --seed S]      one run alone, as a failure prints it
 
 The scenario `mcp` has a server of tools outside, which counts: an opaque call must never be made
 twice, a repeatable one only with the same key. Its mode `hold` needs no shim: the server is killed
 while the list of tools (point 1) or the calls (point 2) are being answered, in both protocols.
+
+In the scenario `compaction` the conversation outgrows the model's context window, and a call that
+summarises it comes before one that answers.
 
 The windows in which the server died are read from what it left on disk; a window that was never hit
 fails the test, because then the sweep showed less than it says.
@@ -44,6 +47,10 @@ class Scenario:
     windows = WINDOWS
     turns = 3
     said = ["alpha", "tool please", "omega"]
+
+    @staticmethod
+    def config(model):
+        return model.config()
 
     def __init__(self, server, on_death, outside=None):
         self.server = server
@@ -102,13 +109,16 @@ class Scenario:
         turns = self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns")[2]["data"]
         assert [turn["status"] for turn in turns] == ["completed"] * self.turns, turns
         # What was acknowledged is acknowledged the same way again, and changes nothing.
-        again = self.server.create("alpha", "create", self.tools())
+        again = self.server.create(self.said[0], "create", self.tools())
         assert again[0] == 201 and again[2] == self.acknowledged["create"][1], again
-        assert self.server.send(self.session, [message("omega")], "omega")[0] == 202
+        assert self.server.send(self.session, [message(self.said[-1])], "omega")[0] == 202
         assert self.transcript() == expected, "a repeated request was carried out twice"
         # Every request the model saw had everything acknowledged before it in its context, once.
         with model.lock:
             requests = list(model.requests)
+        self.check_requests(requests)
+
+    def check_requests(self, requests):
         for request in requests:
             said = [part["content"] for part in request["messages"] if part["role"] == "user"]
             flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
@@ -181,7 +191,54 @@ class McpScenario(Scenario):
         return McpScenario.windows[3 if 21 in kinds[last:] else 2]
 
 
-SCENARIOS = {"session": Scenario, "mcp": McpScenario}
+class CompactionScenario(Scenario):
+    """Three messages, the second of which no longer fits beside the first; windows are the summary's."""
+
+    windows = ("before intent", "between intent and result", "after result")
+    said = ["alpha " * 100, "beta " * 540, "omega"]
+
+    @staticmethod
+    def config(model):
+        return model.config(
+            '[[model]]\nname = "test"\nprovider = "test"\ncontext_window = 1024\n')
+
+    def tools(self):
+        return []
+
+    def run(self):
+        server = self.server
+        self.session = self.change("create", lambda key: server.create(self.said[0], key, []))["id"]
+        self.wait("idle")
+        self.change("beta", lambda key: server.send(self.session, [message(self.said[1])], key))
+        self.wait("idle")
+        self.change("omega", lambda key: server.send(self.session, [message(self.said[2])], key))
+        self.wait("idle")
+        return self
+
+    def check_requests(self, requests):
+        summaries = 0
+        for request in requests:
+            said = [part["content"] for part in request["messages"] if part["role"] == "user"]
+            flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
+            if request["messages"][0]["content"].startswith("You shorten a conversation"):
+                summaries += 1
+                assert "alpha alpha" in flat[0], flat
+            elif len(flat) == 1:
+                assert flat == self.said[:1], flat
+            else:
+                assert "alpha alpha" in flat[0] and flat[0].startswith("[The beginning"), flat
+                assert flat[1:] == self.said[1: len(flat)], flat
+        assert 1 <= summaries <= 2, summaries
+
+    @staticmethod
+    def window(database):
+        kinds = [kind for (kind,) in database.execute("select kind from journal order by seq")]
+        if 60 not in kinds:
+            return CompactionScenario.windows[0]
+        return CompactionScenario.windows[2 if 61 in kinds else 1]
+
+
+SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario}
 
 
 def window_of(data, scenario):
@@ -226,7 +283,7 @@ class Sweep:
         with Scratch() as directory:
             model, outside = Model(), McpServer()
             report = os.path.join(directory, "points")
-            server = Server(self.binary, directory, model.config())
+            server = Server(self.binary, directory, self.scenario.config(model))
             try:
                 server.start(self.shim_environment(directory, Run("kill", 0, 1), report))
                 scenario = self.scenario(server, lambda: (_ for _ in ()).throw(AssertionError("it died")), outside)
@@ -249,7 +306,7 @@ class Sweep:
         with Scratch() as directory:
             # Both protocols have their turn, always with the same points.
             model, outside = Model(), McpServer(modern=(run.point + run.seed) % 2 == 0)
-            server = Server(self.binary, directory, model.config())
+            server = Server(self.binary, directory, self.scenario.config(model))
             windows = self.scenario.windows
             died = []
 

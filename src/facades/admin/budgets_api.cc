@@ -152,21 +152,16 @@ Result<Money> read_limit(const JsonObject& body) {
 }  // namespace
 
 void BudgetsApi::add_routes(http::Router& router) {
-  const std::function<std::string(const http::Request&)> session =
-      [this](const http::Request& request) {
-        const auto project = read_parameter(request.query, "project");
-        return (project && *project ? **project : caller_of_(request).project.value) + '\n' +
-               request.parameters.at(0);
-      };
   const auto add = [&](std::string method, std::string path, std::string summary,
                        Operation operation) {
-    router.add({.method = std::move(method),
-                .path = std::move(path),
-                .summary = std::move(summary),
-                .tag = "money",
-                .max_body = kMaxBody,
-                .handler = std::bind_front(&BudgetsApi::serve, this, operation),
-                .about = operation == &BudgetsApi::session_usage ? session : nullptr});
+    router.add(
+        {.method = std::move(method),
+         .path = std::move(path),
+         .summary = std::move(summary),
+         .tag = "money",
+         .max_body = kMaxBody,
+         .handler = std::bind_front(&BudgetsApi::serve, this, operation),
+         .about = operation == &BudgetsApi::session_usage ? about_session(caller_of_) : nullptr});
   };
   add("GET", "/api/usage", "What model calls used and cost, summed up", &BudgetsApi::usage);
   add("GET", "/api/sessions/{session_id}/usage", "What a session's model calls used, by turn",

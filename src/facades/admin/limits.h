@@ -11,6 +11,9 @@ inline constexpr std::size_t kMaxPage = 1000;
 /// Turns of one session on a page of its usage.
 inline constexpr std::size_t kMaxTurnsOfUsage = 100;
 
+/// Model calls of one turn on a page of its context record.
+inline constexpr std::size_t kMaxCallsOfContext = 100;
+
 /// Of an agent or workstream, in bytes.
 inline constexpr std::size_t kMaxBudgetId = 256;
 

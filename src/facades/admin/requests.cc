@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
 
 namespace perdure::facades::admin {
 
@@ -17,6 +18,15 @@ Result<std::optional<std::string>> read_parameter(const http::Query& query, std:
     found = value;
   }
   return found;
+}
+
+std::function<std::string(const http::Request&)> about_session(
+    std::function<identity::Caller(const http::Request&)> caller_of) {
+  return [caller_of = std::move(caller_of)](const http::Request& request) {
+    const auto project = read_parameter(request.query, "project");
+    return (project && *project ? **project : caller_of(request).project.value) + '\n' +
+           request.parameters.at(0);
+  };
 }
 
 Result<PageQuery> read_page(const http::Query& query) {

@@ -2,6 +2,7 @@
 // is wrong is kInvalidArgument with the name of the parameter or member.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,11 +11,17 @@
 #include "facades/admin/limits.h"
 #include "facades/common/json_reader.h"
 #include "http/message.h"
+#include "identity/caller.h"
 
 namespace perdure::facades::admin {
 
 /// nullopt where it is missing; given twice is an error.
 Result<std::optional<std::string>> read_parameter(const http::Query& query, std::string_view key);
+
+/// Which session a route /api/sessions/{session_id}/… is about (http::Route::about): in the project
+/// of ?project=, else in the caller's own.
+std::function<std::string(const http::Request&)> about_session(
+    std::function<identity::Caller(const http::Request&)> caller_of);
 
 struct PageQuery {
   std::optional<std::string> after;

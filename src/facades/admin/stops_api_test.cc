@@ -1,22 +1,16 @@
 // Who may stop and lift what, and what is told. What a stop does to sessions is the engine's test.
 #include "facades/admin/stops_api.h"
 
+#include "facades/admin/absent_engine.h"
 #include "facades/admin/api_test_support.h"
-#include "models/pool.h"
 
 namespace perdure::facades::admin {
 namespace {
 
 using async::Task;
-using engine::Listed;
-using View = std::shared_ptr<const engine::SessionView>;
-
-std::unexpected<Error> not_here() {
-  return fail(ErrorCode::kUnimplemented, "");
-}
 
 /// Has one session, in the project alpha, and stops by the list alone.
-class FakeEngine final : public engine::Engine {
+class FakeEngine final : public AbsentEngine {
  public:
   explicit FakeEngine(policy::Stops& stops) : stops_(stops) {}
   Task<Result<engine::Stopped>> stop(policy::StopOrder order) override {
@@ -26,43 +20,6 @@ class FakeEngine final : public engine::Engine {
     CO_TRY(stop, co_await stops_.add(std::move(order)));
     co_return engine::Stopped{stop, 3};
   }
-  Result<models::Capabilities> capabilities(std::string_view) const override { return not_here(); }
-  Result<void> admit_tool_server(std::string_view) const override { return not_here(); }
-  Result<void> priced(std::string_view) const override { return {}; }
-  engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
-  Task<Result<engine::Created>> create_session(engine::CreateSession) override {
-    co_return not_here();
-  }
-  Task<Result<journal::Committed>> submit(SessionKey, std::vector<engine::Input>,
-                                          engine::Idempotency) override {
-    co_return not_here();
-  }
-  Task<Result<journal::Committed>> delete_session(SessionKey) override { co_return not_here(); }
-  Task<Result<View>> session(SessionKey) override { co_return not_here(); }
-  Task<Result<Listed<View>>> sessions(ProjectId, engine::SessionFilter, engine::Page) override {
-    co_return not_here();
-  }
-  Task<Result<Listed<engine::ItemView>>> items(SessionKey, std::optional<std::string>, engine::Page,
-                                               bool) override {
-    co_return not_here();
-  }
-  Task<Result<Listed<engine::TurnView>>> turns(SessionKey, engine::Page) override {
-    co_return not_here();
-  }
-  Task<Result<engine::TurnView>> turn(SessionKey, std::string) override { co_return not_here(); }
-  Task<Result<std::unique_ptr<engine::Subscription>>> subscribe(SessionKey,
-                                                                engine::StreamFrom) override {
-    co_return not_here();
-  }
-  Task<> recover(journal::Shards) override { co_return; }
-  Task<> give_up(journal::Shards) override { co_return; }
-  journal::Shards busy() const override { return {}; }
-  Task<> refresh_budgets() override { co_return; }
-  void heed(std::vector<policy::Stop>) override {}
-  void check_timers() override {}
-  Task<> drain() override { co_return; }
-  engine::Counters counters() const override { return {}; }
-  std::vector<models::PoolStatus> pools() const override { return {}; }
 
  private:
   policy::Stops& stops_;

@@ -113,6 +113,10 @@ class FakeEngine final : public engine::Engine {
   Task<Result<Listed<engine::TurnView>>> turns(SessionKey, engine::Page) override {
     co_return Listed<engine::TurnView>{};
   }
+  Task<Result<Listed<engine::CallContext>>> context(SessionKey, std::string,
+                                                    engine::Page) override {
+    co_return fail(ErrorCode::kUnimplemented, "");
+  }
   Task<Result<engine::TurnView>> turn(SessionKey, std::string turn_id) override {
     if (turn_id != "turn_1") co_return fail(ErrorCode::kNotFound, "no such turn");
     co_return engine::TurnView{.id = turn_id};

@@ -248,16 +248,18 @@ Result<std::string> read_service_tier(const JsonField& field) {
   return read_choice(field, {"auto", "default", "flex", "priority", "fast", "ultrafast"});
 }
 
+/// Whether compaction is to block; null and nothing mean that it is not.
+Result<bool> read_blocking_compaction(const JsonField& field) {
+  TRY(compaction, JsonObject::read(field));
+  TRY_VOID(compaction.allow({"async"}));
+  auto async = compaction.find_value("async");
+  if (!async) return false;
+  TRY(background, read_boolean(*async));
+  return !background;
+}
+
 /// Settings of things this server does not do yet: only values that ask for nothing pass.
 Result<void> check_unsupported(const JsonObject& agent) {
-  if (auto field = agent.find_value("compaction")) {
-    TRY(compaction, JsonObject::read(*field));
-    TRY_VOID(compaction.allow({"async"}));
-    if (auto async = compaction.find_value("async")) {
-      TRY(background, read_boolean(*async));
-      if (!background) return not_supported(async->path, "Blocking compaction");
-    }
-  }
   if (auto field = agent.find("experimental")) {
     TRY(experimental, JsonObject::read(*field));
     TRY_VOID(experimental.allow({"time_awareness"}));
@@ -315,6 +317,10 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
   if (auto tier_field = object.find_value("service_tier")) {
     TRY(tier, read_service_tier(*tier_field));
     agent.service_tier = std::move(tier);
+  }
+  if (auto compaction_field = object.find_value("compaction")) {
+    TRY(blocking, read_blocking_compaction(*compaction_field));
+    agent.blocking_compaction = blocking;
   }
   TRY_VOID(check_unsupported(object));
   return agent;

@@ -107,7 +107,6 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"(,"prompt_cache_options":{"ttl":"12h"})", "", "prompt_cache_options.ttl"},
         Refusal{R"(,"role_arn":"arn:aws:iam::1:role/x")", "", "role_arn"},
         Refusal{"", R"(,"multi_agent":{"enabled":true})", "agent.multi_agent.enabled"},
-        Refusal{"", R"(,"compaction":{"async":false})", "agent.compaction.async"},
         Refusal{"", R"(,"experimental":{"time_awareness":true})",
                 "agent.experimental.time_awareness"},
         Refusal{"", R"(,"tools":[{"type":"web_search"}])", "agent.tools[0].type"},

@@ -350,6 +350,8 @@ void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agen
   object.text("service_tier", agent.service_tier);
   ObjectWriter multi_agent(object.begin("multi_agent"));
   multi_agent.boolean("enabled", false).null("max_concurrent_subagents").end();
+  if (agent.blocking_compaction)
+    ObjectWriter(object.begin("compaction")).boolean("async", false).end();
 }
 
 void append_session(std::string& out, const engine::SessionView& session) {

@@ -1,0 +1,67 @@
+// The context record as doors show it: see context_record.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "models/item.h"
+
+namespace perdure::engine {
+
+/// Entries of one turn, both ends included.
+struct ContextRange {
+  std::string turn_id;
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::size_t items = 0;
+  std::int64_t tokens = 0;
+};
+
+/// Entries that were not sent.
+struct LeftOut {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::string why;  ///< "summarised", "abandoned_attempt", "reasoning_of_another_model"
+};
+
+struct CallContext {
+  std::uint64_t entry = 0;  ///< of the call's intent
+  UnixMillis time = 0;
+  bool compaction = false;  ///< it wrote a summary; else it answered
+  int attempt = 1;
+  std::string provider, pool, model;  ///< empty: none could take the call
+  std::uint64_t through = 0;          ///< every entry up to this one was looked at
+
+  // What it was sent. Of a compaction, what it read is `summarised`.
+  std::int64_t instructions_tokens = 0;
+  std::vector<std::string> tools;
+  std::int64_t tools_tokens = 0;
+  struct Summary {
+    std::uint64_t entry = 0;
+    std::uint64_t first = 0;  ///< the entries that it stands for
+    std::uint64_t last = 0;
+    std::int64_t tokens = 0;
+  };
+  std::optional<Summary> summary;
+  std::vector<ContextRange> verbatim;
+  std::vector<LeftOut> left_out;
+  std::int64_t estimated_tokens = 0;  ///< of all parts
+
+  // Of a compaction.
+  std::string reason;  ///< "threshold" or "overflow"
+  std::int64_t context_tokens = 0;
+  std::int64_t window = 0;  ///< 0: not known
+  std::int64_t input_limit = 0;
+  std::optional<ContextRange> summarised;  ///< once it ended well; of what was not yet summarised
+  std::uint64_t shortened = 0;             ///< texts of which it read a part
+
+  std::string outcome;  ///< "running", "finished", "abandoned"
+  std::string error_code;
+  std::string error;
+  std::optional<models::TokenUsage> usage;  ///< as the provider counted
+};
+
+}  // namespace perdure::engine
