@@ -12,6 +12,7 @@
 #include "cli/agent_commands.h"
 #include "cli/commands.h"
 #include "cli/context_commands.h"
+#include "cli/doctor_command.h"
 #include "cli/exit_code.h"
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
@@ -40,6 +41,7 @@ struct Choice {
   std::string scope;
   std::string reason;
   bool with_lifted = false;
+  bool sandbox = false;
   UsageFlags usage;
   std::string turn;
   BudgetFlags budget;
@@ -392,6 +394,15 @@ void add_budgets(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_doctor(CLI::App& root, Choice& choice) {
+  CLI::App* doctor = root.add_subcommand("doctor", "Say what works on this machine and why not");
+  doctor->add_flag("--sandbox", choice.sandbox, "Try what sandboxes need")->required();
+  add_json(*doctor, choice);
+  doctor->callback([&choice] {
+    choice.run = [&choice](const Environment&) { return examine_sandboxes(choice.common.json); };
+  });
+}
+
 void add_stop(CLI::App& root, Choice& choice) {
   CLI::App* stop =
       root.add_subcommand("stop", "Stop a session, an agent, a workstream or a project at once");
@@ -514,6 +525,7 @@ int run(int argc, char** argv) {
   add_models(root, choice);
   add_usage(root, choice);
   add_budgets(root, choice);
+  add_doctor(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {
     print_version(false);

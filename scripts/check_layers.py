@@ -27,7 +27,7 @@ LAYERS = [
     ["base"],
     ["async"],
     ["http", "journal"],
-    ["resources", "identity", "policy", "cluster"],
+    ["resources", "identity", "policy", "cluster", "executor/runner"],
     ["models", "executor", "memory"],
     ["tools"],
     ["engine"],
@@ -61,6 +61,8 @@ MAY_ASK_THE_MACHINE = ["base", "main"]
 
 # The program's main function: part of no library, and the one file that calls the command line.
 ENTRY_POINT = "src/main/main.cc"
+# That of the program that goes into sandboxes.
+RUNNER_ENTRY_POINT = "src/executor/runner/main.cc"
 
 LINES_MOST, LINES_NOTED = 1000, 600
 
@@ -181,7 +183,8 @@ class Check:
         self.check_length(path, text)
         if in_src and path.suffix == ".cc" and module:
             relative = path.relative_to(module.folder).as_posix()
-            if relative not in module.sources | module.tests and inside != ENTRY_POINT:
+            if relative not in module.sources | module.tests and \
+                    inside not in (ENTRY_POINT, RUNNER_ENTRY_POINT):
                 self.problem(path, 1, f"it stands in no list of module({name}) and is never compiled")
 
     def check_own_include(self, path, line, include, name, module, test, used):
