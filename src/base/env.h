@@ -20,7 +20,8 @@ class Env {
   virtual ~Env() = default;
   /// The wall clock. It may jump; order is never derived from it.
   virtual UnixMillis now() = 0;
-  /// Milliseconds since some moment of the past. Is never set, and goes on while the machine sleeps.
+  /// Milliseconds since some moment of the past. Is never set, and goes on while the machine
+  /// sleeps.
   virtual std::int64_t monotonic_ms() = 0;
   /// Fills `out` with unpredictable bytes (predictable ones in tests).
   virtual void random_bytes(std::span<std::uint8_t> out) = 0;

@@ -191,8 +191,8 @@ class Engine {
                                                                 StreamFrom from) = 0;
 
   /// Wakes every session of these shards with unfinished work, paced per provider; returns when all
-  /// were looked at (their state is readable long before). Sessions that crash it three times are quarantined;
-  /// those whose log cannot be read are left alone and answer as failed.
+  /// were looked at (their state is readable long before). Sessions that crash it three times are
+  /// quarantined; those whose log cannot be read are left alone and answer as failed.
   virtual Task<> recover(journal::Shards shards) = 0;
   /// Forgets the sessions of these shards, which `ownership` does not give this process any more.
   /// What runs is cancelled without journaling its end, as in `drain`: who takes them up does that.
@@ -223,8 +223,8 @@ struct EngineParts {
   models::Catalog& models;
   policy::Policy& policy;
   tools::Registry& tools;
-  policy::Stops& stops;                        ///< loaded; `policy` asks them too
-  tools::ServerTools* server_tools = nullptr;  ///< none: no agent may name a server
+  policy::Stops& stops;                           ///< loaded; `policy` asks them too
+  tools::ServerTools* server_tools = nullptr;     ///< none: no agent may name a server
   const cluster::Ownership* ownership = nullptr;  ///< none: every session is this process's
 };
 

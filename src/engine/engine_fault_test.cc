@@ -481,7 +481,8 @@ TEST_P(EngineFaultTest, TimersOfDamagedSessionsDoNotHoldUpTheOthers) {
   // Some were refused by the provider, later ones found its breaker open: all of them wait.
   auto until_waiting = [&](std::size_t count) {
     for (int round = 0; round < 10'000; ++round) {
-      auto due = world.run(world.journal->due_timers(journal::all_shards(), world.env.now() + 86'400'000, 200));
+      auto due = world.run(
+          world.journal->due_timers(journal::all_shards(), world.env.now() + 86'400'000, 200));
       if (due && due->size() == count) return;
       world.pause(1);
     }

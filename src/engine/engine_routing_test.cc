@@ -170,7 +170,8 @@ TEST_P(EngineRoutingTest, ATurnThatWaitsInVainGoesOnWaitingByItsTimerAndFailsAft
   until_abandoned(1);
   std::size_t looks = 0;
   for (; looks < 200 && world.view(key)->status != SessionStatus::kIdle; ++looks) {
-    ASSERT_TRUE(*world.run(world.journal->next_timer(journal::all_shards()))) << "nothing would ever wake it";
+    ASSERT_TRUE(*world.run(world.journal->next_timer(journal::all_shards())))
+        << "nothing would ever wake it";
     std::uint64_t head = world.view(key)->head;
     much_later();
     for (int round = 0; round < 10'000 && world.view(key)->head == head; ++round) world.pause(1);

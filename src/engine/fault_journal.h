@@ -104,8 +104,9 @@ class FaultJournal final : public journal::JournalStore {
       journal::SessionQuery query) override {
     return real_->list_sessions(std::move(query));
   }
-  Task<Result<std::vector<journal::SessionRow>>> open_sessions(
-      journal::Shards of, std::optional<SessionKey> after, std::size_t limit) override {
+  Task<Result<std::vector<journal::SessionRow>>> open_sessions(journal::Shards of,
+                                                               std::optional<SessionKey> after,
+                                                               std::size_t limit) override {
     return real_->open_sessions(of, std::move(after), limit);
   }
   Task<Result<std::vector<journal::EffectRow>>> effects(SessionKey key) override {

@@ -293,8 +293,9 @@ Task<Result<std::vector<SessionRow>>> MemoryJournal::list_sessions(SessionQuery 
                     });
 }
 
-Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(
-    Shards of, std::optional<SessionKey> after, std::size_t limit) {
+Task<Result<std::vector<SessionRow>>> MemoryJournal::open_sessions(Shards of,
+                                                                   std::optional<SessionKey> after,
+                                                                   std::size_t limit) {
   co_await async::yield();
   std::lock_guard lock(disk_->mutex);
   std::vector<SessionRow> page;

@@ -26,8 +26,8 @@ struct AppendStatement::Parts {
   }
 };
 
-AppendStatement::AppendStatement(Append append, const StoreIdentity& identity,
-                                 std::uint64_t epoch, std::uint64_t first_outbox_id)
+AppendStatement::AppendStatement(Append append, const StoreIdentity& identity, std::uint64_t epoch,
+                                 std::uint64_t first_outbox_id)
     : append_(std::move(append)), epoch_(epoch), first_outbox_id_(first_outbox_id) {
   for (const EntryDraft& entry : append_.entries)
     if (entry.body.size() > kBlobThreshold) hashes_.resize(append_.entries.size());
@@ -125,14 +125,13 @@ void AppendStatement::move_head(Parts& parts) const {
   }
   std::string head = q.number(new_head()), open = q.flag(append_.open);
   if (is_creation()) {
-    parts.with(
-        "guard",
-        fmt::format("INSERT INTO session "
-                    "(project, id, shard, workstream, head, epoch, created, open) "
-                    "SELECT {}, {}, {}, {}, {}, {}, {}, {} WHERE {} "
-                    "ON CONFLICT DO NOTHING RETURNING 1",
-                    parts.project, parts.session, parts.shard, q.text_or_null(append_.workstream),
-                    head, parts.epoch, parts.time, open, condition));
+    parts.with("guard", fmt::format("INSERT INTO session "
+                                    "(project, id, shard, workstream, head, epoch, created, open) "
+                                    "SELECT {}, {}, {}, {}, {}, {}, {}, {} WHERE {} "
+                                    "ON CONFLICT DO NOTHING RETURNING 1",
+                                    parts.project, parts.session, parts.shard,
+                                    q.text_or_null(append_.workstream), head, parts.epoch,
+                                    parts.time, open, condition));
     return;
   }
   std::string newest = planted("skip-epoch-check") ? "9223372036854775807" : parts.epoch;

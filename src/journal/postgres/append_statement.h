@@ -13,8 +13,8 @@ namespace perdure::journal::postgres {
 
 class AppendStatement {
  public:
-  /// `epoch`: that of our hold on the session's shard. `first_outbox_id`: the ids of its outbox rows
-  /// begin here.
+  /// `epoch`: that of our hold on the session's shard. `first_outbox_id`: the ids of its outbox
+  /// rows begin here.
   AppendStatement(Append append, const StoreIdentity& identity, std::uint64_t epoch,
                   std::uint64_t first_outbox_id);
 

@@ -29,8 +29,8 @@ inline constexpr std::int64_t kLastPatienceMs = 3'000;
 inline constexpr int kAttempts = 3;
 /// A renewal that takes longer is given up and tried again: a lease has time for two.
 inline constexpr std::int64_t kRenewalMs = 1'200;
-/// A node stops trusting its lease this much earlier than others may take it: clocks of two machines
-/// do not run equally fast, and what it looks at takes a moment to leave.
+/// A node stops trusting its lease this much earlier than others may take it: clocks of two
+/// machines do not run equally fast, and what it looks at takes a moment to leave.
 inline constexpr std::int64_t kLeaseMarginMs = 200;
 /// Rows of `opening` that are kept.
 inline constexpr int kOpeningsKept = 1000;

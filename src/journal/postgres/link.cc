@@ -23,8 +23,7 @@ Outcome<Answers> Link::ask(const std::vector<Statement>& statements, std::int64_
   return answers;
 }
 
-Outcome<Answers> Link::ask_once(const std::vector<Statement>& statements,
-                                std::int64_t timeout_ms) {
+Outcome<Answers> Link::ask_once(const std::vector<Statement>& statements, std::int64_t timeout_ms) {
   if (!connection_) {
     if (steady_ms() < not_before_ms_) return std::unexpected(last_);
     auto opened = Connection::open(target_, interrupt_);

@@ -189,8 +189,8 @@ CREATE TABLE budget (
 );
 )sql";
 
-// Many nodes. A session's shard stands in its rows so that a node finds those of its own; `until` is
-// by this database's clock. The epochs of shards begin above all that entries have so far.
+// Many nodes. A session's shard stands in its rows so that a node finds those of its own; `until`
+// is by this database's clock. The epochs of shards begin above all that entries have so far.
 constexpr const char* kNodes = R"sql(
 ALTER TABLE opening ADD COLUMN node text NOT NULL DEFAULT '';
 ALTER TABLE opening ADD COLUMN url text NOT NULL DEFAULT '';

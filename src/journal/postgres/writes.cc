@@ -235,9 +235,10 @@ Statement PutRow::statement(UnixMillis now) const {
         "WHERE project = {} AND kind = {} AND id = {} AND version = {} RETURNING version)",
         parent, body, project, kind, id, q.number(expected_));
   q.sql = with_outcome(
-      sql + tell_others("put"), fmt::format("coalesce((SELECT 'put ' || version FROM put), 'is ' || coalesce((SELECT "
-                       "version FROM resource WHERE project = {} AND kind = {} AND id = {}), 0))",
-                       project, kind, id));
+      sql + tell_others("put"),
+      fmt::format("coalesce((SELECT 'put ' || version FROM put), 'is ' || coalesce((SELECT "
+                  "version FROM resource WHERE project = {} AND kind = {} AND id = {}), 0))",
+                  project, kind, id));
   return q;
 }
 

@@ -36,8 +36,8 @@ struct Written {
   UnixMillis time = 0;
 };
 
-/// An SQL condition: the blob has been in nobody's hands for a while. A body is committed before the
-/// append that names it (see Write::prepare), and another node may be between the two.
+/// An SQL condition: the blob has been in nobody's hands for a while. A body is committed before
+/// the append that names it (see Write::prepare), and another node may be between the two.
 std::string blob_is_at_rest(const StoreIdentity& identity, std::string_view table);
 
 /// Says to other nodes that rows have changed which they keep in memory: one more part of a
@@ -59,7 +59,10 @@ class DeleteSession {
  public:
   DeleteSession(SessionKey key, std::uint64_t head, std::uint64_t epoch,
                 const StoreIdentity& identity)
-      : key_(std::move(key)), head_(head), epoch_(epoch), at_rest_(blob_is_at_rest(identity, "blob")) {}
+      : key_(std::move(key)),
+        head_(head),
+        epoch_(epoch),
+        at_rest_(blob_is_at_rest(identity, "blob")) {}
   Statement statement(UnixMillis now) const;
   Result<Written> answer(std::string_view outcome, UnixMillis now, StoreStats& counted) const;
 

@@ -17,7 +17,8 @@ Result<std::vector<SessionRow>> list_sessions(Connection& connection, const Sess
 std::vector<SessionRow> open_sessions(Connection& connection, const Shards& of,
                                       const std::optional<SessionKey>& after, std::size_t limit);
 Result<std::vector<EffectRow>> effects(Connection& connection, const SessionKey& key);
-std::vector<DueTimer> due_timers(Connection& connection, const Shards& of, UnixMillis now, std::size_t limit);
+std::vector<DueTimer> due_timers(Connection& connection, const Shards& of, UnixMillis now,
+                                 std::size_t limit);
 std::optional<UnixMillis> next_timer(Connection& connection, const Shards& of);
 std::vector<OutboxRow> outbox(Connection& connection, std::size_t limit);
 std::optional<IdempotencyRecord> find_idempotency(Connection& connection,

@@ -260,11 +260,13 @@ Task<Result<std::vector<SessionRow>>> SqliteJournal::list_sessions(SessionQuery 
   });
 }
 
-Task<Result<std::vector<SessionRow>>> SqliteJournal::open_sessions(
-    Shards of, std::optional<SessionKey> after, std::size_t limit) {
-  co_return co_await parts_->long_read([of, after = std::move(after), limit](Connection& connection) {
-    return sqlite::open_sessions(connection, of, after, limit);
-  });
+Task<Result<std::vector<SessionRow>>> SqliteJournal::open_sessions(Shards of,
+                                                                   std::optional<SessionKey> after,
+                                                                   std::size_t limit) {
+  co_return co_await parts_->long_read(
+      [of, after = std::move(after), limit](Connection& connection) {
+        return sqlite::open_sessions(connection, of, after, limit);
+      });
 }
 
 Task<Result<std::vector<DueTimer>>> SqliteJournal::due_timers(Shards of, UnixMillis now,

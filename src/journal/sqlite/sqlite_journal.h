@@ -42,9 +42,11 @@ class SqliteJournal final : public JournalStore {
   Task<Result<Loaded>> load(SessionKey key, std::uint64_t at) override;
   Task<Result<std::vector<Entry>>> read(EntryQuery query) override;
   Task<Result<std::vector<SessionRow>>> list_sessions(SessionQuery query) override;
-  Task<Result<std::vector<SessionRow>>> open_sessions(Shards of, std::optional<SessionKey> after, std::size_t limit) override;
+  Task<Result<std::vector<SessionRow>>> open_sessions(Shards of, std::optional<SessionKey> after,
+                                                      std::size_t limit) override;
   Task<Result<std::vector<EffectRow>>> effects(SessionKey key) override;
-  Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now, std::size_t limit) override;
+  Task<Result<std::vector<DueTimer>>> due_timers(Shards of, UnixMillis now,
+                                                 std::size_t limit) override;
   Task<Result<std::optional<UnixMillis>>> next_timer(Shards of) override;
   Task<Result<std::vector<OutboxRow>>> outbox(std::size_t limit) override;
   Task<Result<std::optional<IdempotencyRecord>>> find_idempotency(IdempotencyScope scope,
