@@ -39,7 +39,7 @@ LAYERS = [
 # module prefix of the includer: prefixes of what it must not include.
 NEVER = {
     "engine": ["http/", "facades/"],
-    "facades": ["journal/sqlite/", "journal/postgres/", "journal/memory/", "journal/migrations"],
+    "facades": ["journal/sqlite/", "journal/postgres/", "journal/memory/", "journal/migrate/", "journal/migrations"],
     "cli": ["engine/", "journal/", "facades/", "models/", "tools/"],
 }
 

@@ -52,8 +52,39 @@ Result<void> check(Connection& connection, Durability durability) {
   return {};
 }
 
-Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<NodeIdentity>& node,
-                                  Env& env) {
+enum class Opening { kServer, kCopy };
+
+/// Under which condition, in SQL, the store may be opened. It is asked under the lock of `opening`,
+/// and a mark is made under one that excludes it (still_held).
+std::string opening_condition(Opening opening) {
+  if (opening == Opening::kCopy)
+    return "NOT EXISTS (SELECT FROM opening WHERE node <> '' AND NOT superseded "
+           "AND until > now())";
+  return fmt::format("NOT EXISTS (SELECT FROM meta WHERE name IN ('{}', '{}'))", kMigrating,
+                     kMovedTo);
+}
+
+/// Why `opening_condition` did not hold.
+Error why_refused(Connection& connection, Opening opening) {
+  if (opening == Opening::kCopy)
+    return {ErrorCode::kConflict,
+            fmt::format("A server has {} open. Stop every server on it, then try again.",
+                        connection.name()),
+            {},
+            {}};
+  auto marks = read_marks(connection);
+  if (!marks) return marks.error();
+  if (auto refused = refuse_marked(*marks, connection.name()); !refused) return refused.error();
+  return {ErrorCode::kUnavailable,
+          fmt::format("{} was being migrated; try again.", connection.name()),
+          {},
+          {}};
+}
+
+/// Where the condition does not hold, nothing changes.
+Result<StoreIdentity> raise_epoch(Connection& connection, Opening opening,
+                                  const std::optional<NodeIdentity>& node, Env& env) {
+  const std::string condition = opening_condition(opening);
   std::string secret(32, '\0');
   env.random_bytes({reinterpret_cast<std::uint8_t*>(secret.data()), secret.size()});
   std::vector<Statement> statements;
@@ -61,7 +92,7 @@ Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<No
   // Waits for the commits of an earlier opening that are under way; what comes after is refused.
   statements.emplace_back("LOCK TABLE opening IN SHARE ROW EXCLUSIVE MODE");
   Statement& end_others = statements.emplace_back();
-  end_others.sql = "UPDATE opening SET superseded = true WHERE NOT superseded";
+  end_others.sql = "UPDATE opening SET superseded = true WHERE NOT superseded AND " + condition;
   if (node)  // what runs alone gives way to a node, and a node to its next start
     end_others.sql += fmt::format(" AND (node = '' OR node = {})", end_others.text(node->id));
   Statement& make_secret = statements.emplace_back();
@@ -73,9 +104,9 @@ Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<No
   raise.sql = fmt::format(
       "INSERT INTO opening (epoch, opened, node, until) SELECT 1 + greatest("
       "(SELECT coalesce(max(epoch), 0) FROM opening), (SELECT max(epoch) FROM shard)), "
-      "{}, {}, {} RETURNING epoch",
+      "{}, {}, {} WHERE {} RETURNING epoch",
       raise.number(env.now()), raise.text(node ? node->id : std::string()),
-      node ? lease_end() : "'infinity'");
+      node ? lease_end() : "'infinity'", condition);
   statements.emplace_back(
       fmt::format("DELETE FROM opening WHERE superseded AND "
                   "epoch <= (SELECT max(epoch) FROM opening) - {}",
@@ -83,7 +114,8 @@ Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<No
   if (!node)
     statements.emplace_back(
         "UPDATE shard SET holder = o.epoch, epoch = o.epoch FROM "
-        "(SELECT max(epoch) AS epoch FROM opening) o");
+        "(SELECT max(epoch) AS epoch FROM opening) o WHERE " +
+        condition);
   const std::size_t asked = statements.size();
   statements.emplace_back("SELECT value FROM meta WHERE name = 'secret'");
   statements.emplace_back("COMMIT");
@@ -92,23 +124,69 @@ Result<StoreIdentity> raise_epoch(Connection& connection, const std::optional<No
     log::error("the store could not be opened", {{"error", answers.error().message}});
     return std::unexpected(answers.error().to_error());
   }
+  if (answers->at(raised).empty()) return std::unexpected(why_refused(connection, opening));
   return StoreIdentity{.epoch = answers->at(raised).natural(0, 0),
                        .secret = answers->at(asked).text(0, 0),
                        .is_node = node.has_value()};
+}
+
+Result<void> check_existing(Connection& connection) {
+  const Statement question(
+      "SELECT to_regclass('schema_version') IS NOT NULL AND to_regclass('meta') IS NOT NULL");
+  auto answers = connection.run({&question, 1}, kStatementMs);
+  if (!answers) return std::unexpected(answers.error().to_error());
+  if (answers->front().flag(0, 0)) return {};
+  return fail(ErrorCode::kNotFound, fmt::format("{} holds no store.", connection.name()));
 }
 
 }  // namespace
 
 Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
                                const std::optional<NodeIdentity>& node, Env& env) {
+  TRY(connection, open_database(target, interrupt, durability, false, env.now()));
+  TRY(identity, raise_epoch(*connection, Opening::kServer, node, env));
+  return OpenedStore{std::move(connection), std::move(identity)};
+}
+
+Result<std::unique_ptr<Connection>> open_database(const Target& target, Interrupt& interrupt,
+                                                  Durability durability, bool must_exist,
+                                                  UnixMillis now) {
   auto connection = Connection::open(target, interrupt);
   if (!connection)
     return fail(ErrorCode::kUnavailable,
                 fmt::format("the store cannot be opened: {}", connection.error().message));
   TRY_VOID(check(**connection, durability));
-  TRY_VOID(migrate(**connection, env.now()));
-  TRY(identity, raise_epoch(**connection, node, env));
-  return OpenedStore{std::move(*connection), std::move(identity)};
+  if (must_exist) TRY_VOID(check_existing(**connection));
+  TRY_VOID(migrate(**connection, now));
+  return std::move(*connection);
+}
+
+Result<std::uint64_t> open_exclusively(Connection& connection, Env& env) {
+  TRY(identity, raise_epoch(connection, Opening::kCopy, std::nullopt, env));
+  return identity.epoch;
+}
+
+Statement still_held(std::uint64_t epoch, Durability durability) {
+  // An update, so that its lock on the table keeps an opening out until the end.
+  Statement held;
+  held.sql = fmt::format(
+      "WITH held AS (UPDATE opening SET groups = groups + 1 WHERE epoch = {} AND NOT superseded "
+      "RETURNING epoch) SELECT 1 / count(*) FROM held WHERE {}",
+      held.number(epoch), strength_condition(durability));
+  return held;
+}
+
+Result<Marks> read_marks(Connection& connection) {
+  const Statement question(
+      fmt::format("SELECT name, value FROM meta WHERE name IN ('{}', '{}')", kMigrating, kMovedTo));
+  auto answers = connection.run({&question, 1}, kStatementMs);
+  if (!answers) return std::unexpected(answers.error().to_error());
+  Marks marks;
+  const Rows& rows = answers->front();
+  for (int row = 0; row < rows.count(); ++row)
+    (rows.text(row, 0) == kMigrating ? marks.migrating : marks.moved_to) =
+        mark_of(rows.text(row, 1));
+  return marks;
 }
 
 Outcome<std::optional<Claim>> claim(Connection& connection, std::uint64_t epoch) {

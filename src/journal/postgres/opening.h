@@ -15,6 +15,7 @@
 #include <string>
 
 #include "base/env.h"
+#include "journal/marks.h"
 #include "journal/postgres/connection.h"
 #include "journal/postgres/writes.h"
 
@@ -47,9 +48,23 @@ struct OpenedStore {
 
 /// Brings the schema up to date and raises the epoch, durably. What an opening that this one ends
 /// still writes is refused from then on. `node` nullopt: it has the database, and every shard, for
-/// itself.
+/// itself. kConflict for a store with a mark (journal/marks.h): then nothing is raised or superseded.
 Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
                                const std::optional<NodeIdentity>& node, Env& env);
+
+// For who copies a store, marked or not.
+
+/// A connection to a database whose schema is up to date; nothing is superseded. With `must_exist`
+/// kNotFound for a database that holds no store, which is left as it is.
+Result<std::unique_ptr<Connection>> open_database(const Target& target, Interrupt& interrupt,
+                                                  Durability durability, bool must_exist,
+                                                  UnixMillis now);
+/// Takes the store: an opening like a server's. Its epoch.
+Result<std::uint64_t> open_exclusively(Connection& connection, Env& env);
+/// Fails its transaction (22012) unless the opening still has the database and a commit counts.
+/// Whoever opens the store next waits for the transaction's end.
+Statement still_held(std::uint64_t epoch, Durability durability);
+Result<Marks> read_marks(Connection& connection);
 
 /// A value is certain. nullopt: the database does not know this opening.
 Outcome<std::optional<Claim>> claim(Connection& connection, std::uint64_t epoch);

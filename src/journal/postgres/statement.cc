@@ -85,6 +85,16 @@ std::string Statement::numbers(const std::vector<std::int64_t>& numbers) {
   return add(kInt8Array, "bigint[]", array_of(kInt8, {kept.begin(), kept.end()}));
 }
 
+std::string Statement::numbers(const std::vector<std::optional<std::int64_t>>& numbers) {
+  std::vector<std::string> kept;
+  kept.reserve(numbers.size());
+  for (const auto& value : numbers) kept.push_back(encoded(value.value_or(0)));
+  std::vector<std::optional<std::string_view>> elements(kept.begin(), kept.end());
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (!numbers[i]) elements[i].reset();
+  return add(kInt8Array, "bigint[]", array_of(kInt8, elements));
+}
+
 std::string Statement::texts(const std::vector<std::string>& texts) {
   return add(kTextArray, "text[]", array_of(kText, {texts.begin(), texts.end()}));
 }

@@ -24,6 +24,7 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
+  const std::string& path() const { return path_; }
   std::string database_path() const { return path_ + "/perdure.db"; }
 
   /// Frees the reserve's space; false when there was none left to free.

@@ -136,6 +136,13 @@ void Rows::bind(int index, std::uint64_t number, Keep keep) {
   bind(index, static_cast<std::int64_t>(std::min(number, kLargest)), keep);
 }
 
+void Rows::bind(int index, const Cell& cell, Keep keep) {
+  if (const auto* number = std::get_if<std::int64_t>(&cell)) return bind(index, *number, keep);
+  if (const auto* text = std::get_if<std::string_view>(&cell)) return bind(index, *text, keep);
+  if (const auto* bytes = std::get_if<Bytes>(&cell)) return bind(index, *bytes, keep);
+  sqlite3_bind_null(statement_, index);
+}
+
 // ---- connection -----------------------------------------------------------------------------
 
 Connection::Connection(const std::string& path, Access access, const std::string& vfs)
@@ -190,6 +197,21 @@ Rows Connection::start(std::string_view sql) {
   if (sqlite3_stmt_busy(found->second))
     throw std::logic_error(fmt::format("a statement is running already: {}", sql));
   return Rows(database_, found->second, path_);
+}
+
+Rows Connection::query_cells(std::string_view sql, std::span<const Cell> cells) {
+  Rows rows = start(sql);
+  int index = 0;
+  for (const Cell& cell : cells) rows.bind(++index, cell, Rows::Keep::kCopy);
+  return rows;
+}
+
+void Connection::run_cells(std::string_view sql, std::span<const Cell> cells) {
+  Rows rows = start(sql);
+  int index = 0;
+  for (const Cell& cell : cells) rows.bind(++index, cell, Rows::Keep::kBorrow);
+  while (rows.next()) {
+  }
 }
 
 std::int64_t Connection::changes() const {

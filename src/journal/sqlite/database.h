@@ -10,10 +10,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 
 #include "base/error.h"
 
@@ -41,6 +43,9 @@ class DatabaseError : public std::runtime_error {
 struct Bytes {
   std::string_view value;
 };
+
+/// A value whose type is known at run time only; NULL, a number, a text, bytes.
+using Cell = std::variant<std::monostate, std::int64_t, std::string_view, Bytes>;
 
 /// A running statement. It holds a read transaction open until it is destroyed or exhausted.
 class Rows {
@@ -71,6 +76,7 @@ class Rows {
   void bind(int index, std::int64_t number, Keep keep);
   void bind(int index, std::uint64_t number, Keep keep);
   void bind(int index, int number, Keep keep) { bind(index, std::int64_t{number}, keep); }
+  void bind(int index, const Cell& cell, Keep keep);
 
   sqlite3* database_;
   sqlite3_stmt* statement_;
@@ -126,6 +132,10 @@ class Connection {
     }
     return changes();
   }
+
+  /// `query` and `run` with as many values as there are in `cells`.
+  Rows query_cells(std::string_view sql, std::span<const Cell> cells);
+  void run_cells(std::string_view sql, std::span<const Cell> cells);
 
   std::int64_t last_insert_id() const;
   std::int64_t total_changes() const;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <filesystem>
+
 #include "base/log.h"
 #include "base/planted_bug.h"
 #include "journal/sqlite/migrations.h"
@@ -52,15 +54,38 @@ StoreIdentity raise_epoch(Connection& connection, Env& env) {
 
 Result<OpenedStore> try_open(DataDirectory& directory, const std::string& vfs, Env& env) {
   OpenedStore store;
-  store.connection = std::make_unique<Connection>(directory.database_path(), Access::kWrite, vfs);
-  configure(*store.connection);
-  TRY_VOID(migrate(*store.connection, env.now()));
+  TRY(connection, open_exclusively(directory, vfs, env.now()));
+  store.connection = std::move(connection);
+  TRY_VOID(refuse_marked(read_marks(*store.connection), name_of(directory)));
   store.identity = raise_epoch(*store.connection, env);
   directory.sync();  // the log's name, too
   return store;
 }
 
 }  // namespace
+
+std::string name_of(const DataDirectory& directory) {
+  std::error_code ignored;
+  const auto path = std::filesystem::absolute(directory.path(), ignored);
+  return fmt::format("the store in {}", path.empty() ? directory.path() : path.string());
+}
+
+Result<std::unique_ptr<Connection>> open_exclusively(DataDirectory& directory,
+                                                     const std::string& vfs, UnixMillis now) {
+  auto connection = std::make_unique<Connection>(directory.database_path(), Access::kWrite, vfs);
+  configure(*connection);
+  TRY_VOID(migrate(*connection, now));
+  return connection;
+}
+
+Marks read_marks(Connection& connection) {
+  Marks marks;
+  Rows rows =
+      connection.query("SELECT name, value FROM meta WHERE name IN (?, ?)", kMigrating, kMovedTo);
+  while (rows.next())
+    (rows.text(0) == kMigrating ? marks.migrating : marks.moved_to) = mark_of(rows.text(1));
+  return marks;
+}
 
 Result<OpenedStore> open_store(DataDirectory& directory, const std::string& vfs, Env& env) {
   bool reserve_is_whole = directory.restore_reserve();
