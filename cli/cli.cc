@@ -14,6 +14,7 @@
 #include "cli/context_commands.h"
 #include "cli/doctor_command.h"
 #include "cli/exit_code.h"
+#include "cli/migrate_command.h"
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
 #include "cli/money_flags.h"
@@ -45,6 +46,7 @@ struct Choice {
   UsageFlags usage;
   std::string turn;
   BudgetFlags budget;
+  app::MigrateFlags migrate;
   int limit = 20;
   NewAgent agent;
   std::optional<int> version;
@@ -458,6 +460,36 @@ void add_models(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_migrate(CLI::App& root, Choice& choice) {
+  CLI::App* migrate = root.add_subcommand(
+      "migrate",
+      "Move everything between the embedded store and PostgreSQL, with no server running");
+  const auto add_store = [&](const char* flag, std::string& store, const char* help) {
+    migrate->add_option(flag, store, help)->type_name("STORE")->required();
+  };
+  add_store("--from", choice.migrate.from, "The store that is copied, and marked as moved");
+  add_store("--to", choice.migrate.to, "The empty store that takes its place");
+  migrate->add_flag("--keep-source", choice.migrate.keep_source,
+                    "Do not mark the source: for a backup or a trial");
+  migrate
+      ->add_option("--data-dir", choice.migrate.server.data_dir,
+                   "Where the embedded store is, or will be (PERDURE_DATA_DIR)")
+      ->type_name("DIR");
+  migrate
+      ->add_option("--config", choice.migrate.server.config,
+                   "Configuration file (PERDURE_CONFIG) [./perdure.toml if present]")
+      ->type_name("FILE");
+  add_json(*migrate, choice);
+  migrate->footer(
+      "A STORE is sqlite (in the data directory), a postgresql://… URL, or postgresql: the URL of\n"
+      "PERDURE_STORE or the configuration. See docs/operations/postgresql.md.");
+  migrate->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return migrate_store(choice.migrate, choice.common.json, environment);
+    };
+  });
+}
+
 void add_version(CLI::App& root, Choice& choice) {
   CLI::App* version = root.add_subcommand("version", "Print what this program is");
   add_json(*version, choice);
@@ -526,6 +558,7 @@ int run(int argc, char** argv) {
   add_usage(root, choice);
   add_budgets(root, choice);
   add_doctor(root, choice);
+  add_migrate(root, choice);
   add_version(root, choice);
   root.set_version_flag("--version", [] {
     print_version(false);

@@ -95,19 +95,6 @@ Result<void> check_url(std::string_view url, std::string_view where) {
   return wrong(fmt::format("{}: '{}' is not an http:// or https:// URL", where, url));
 }
 
-/// A URL may hold a password, and so may what was meant to be one: it is not repeated.
-Result<void> check_store(const Setting& store) {
-  if (store.value == "sqlite") return {};
-  if (!store.value.starts_with("postgresql:") && !store.value.starts_with("postgres:"))
-    return wrong(
-        fmt::format("{}: this is not a store ('sqlite', a file in the data directory, or "
-                    "postgresql://…)",
-                    store.where));
-  if (auto checked = journal::PostgresJournal::check_url(store.value); !checked)
-    return wrong(fmt::format("{}: {}", store.where, checked.error().message));
-  return {};
-}
-
 Result<void> check_kind(std::string_view kind, std::string_view where) {
   const auto& kinds = provider_kinds();
   if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) return {};
@@ -377,7 +364,7 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
     if (directory) config.master_key_file = *directory + "/master_key";
   }
   if (store_url) {
-    TRY_VOID(check_store(*store_url));
+    TRY_VOID(check_store(store_url->value, store_url->where));
     config.store = store_url->value;
   }
   if (durability) {
@@ -458,6 +445,19 @@ Result<Config> load_config(Mode mode, const Flags& flags, const Environment& env
   TRY_VOID(apply_provider_flags(flags, config));
   TRY_VOID(refuse_own_address(config.providers, config.listen, config.hosts));
   return config;
+}
+
+// A URL may hold a password, and so may what was meant to be one: it is not repeated.
+Result<void> check_store(const std::string& store, std::string_view where) {
+  if (store == "sqlite") return {};
+  if (!store.starts_with("postgresql:") && !store.starts_with("postgres:"))
+    return wrong(
+        fmt::format("{}: this is not a store ('sqlite', a file in the data directory, or "
+                    "postgresql://…)",
+                    where));
+  if (auto checked = journal::PostgresJournal::check_url(store); !checked)
+    return wrong(fmt::format("{}: {}", where, checked.error().message));
+  return {};
 }
 
 Result<std::string> data_directory(const std::optional<std::string>& flag,

@@ -111,6 +111,10 @@ Result<Config> load_config(Mode mode, const Flags& flags, const Environment& env
 /// "HOST:PORT" with an IP address or "localhost". `where` begins the sentence of the error.
 Result<Address> parse_address(std::string_view text, std::string_view where);
 
+/// kInvalidArgument for what names no store, in a sentence that repeats nothing of it and begins
+/// with `where`.
+Result<void> check_store(const std::string& store, std::string_view where);
+
 /// The data directory alone: what the CLI needs to find the local server.
 Result<std::string> data_directory(const std::optional<std::string>& flag,
                                    const std::optional<std::string>& config_flag,

@@ -116,7 +116,7 @@ class CliTest(unittest.TestCase):
                         ["keys", "revoke"], ["sessions"], ["sessions", "ls"], ["sessions", "show"],
                         ["sessions", "tail"], ["sessions", "cancel"],
                         ["usage"], ["budgets"], ["budgets", "ls"], ["budgets", "set"],
-                        ["budgets", "rm"], ["models"], ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
+                        ["budgets", "rm"], ["models"], ["migrate"], ["stop"], ["stops"], ["stops", "ls"], ["stops", "lift"], ["version"]):
             help_text = self.run_cli(*command, "--help").stdout
             self.assertIn(" ".join(["Usage: perdure", *command]), help_text)
         help_text = self.run_cli("dev", "--help").stdout
