@@ -30,7 +30,7 @@ gate        1  -     scripts/stages/gate.sh         nothing leaves before it is 
 disk        1  -     scripts/stages/disk.sh         a full disk refuses and recovers, a failing one ends the server
 crash       3  -     scripts/stages/crash.sh        killed at every write and at random; nothing is lost or repeated
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost
-postgres    2  -     scripts/stages/postgres.sh     over PostgreSQL: server and database killed; nothing is lost or repeated
+postgres    3  -     scripts/stages/postgres.sh     over PostgreSQL: server and database killed, stores moved; nothing is lost or repeated
 cluster     2  -     scripts/stages/cluster.sh      many nodes over PostgreSQL: one killed, paused, ended; nothing is lost
 tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route
 teeth       4  -     scripts/stages/teeth.sh        planted bugs are caught
