@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "journal/migrate/limits.h"
-#include "journal/postgres/limits.h"
 
 namespace perdure::journal::migrate {
 namespace {
@@ -76,7 +75,7 @@ Error PostgresStore::error_of(const postgres::Failure& failure) const {
 }
 
 Result<Rows> PostgresStore::ask(Statement question) {
-  auto answers = connection_->run({&question, 1}, postgres::kAnswerMs);
+  auto answers = connection_->run({&question, 1}, kChunkMs);
   if (!answers) return std::unexpected(error_of(answers.error()));
   return std::move(answers->front());
 }
@@ -88,7 +87,7 @@ Result<void> PostgresStore::commit(std::vector<Statement> statements) {
   all.push_back(postgres::still_held(epoch_, durability_));
   for (Statement& statement : statements) all.push_back(std::move(statement));
   all.emplace_back("COMMIT");
-  auto answers = connection_->run(all, postgres::kAnswerMs);
+  auto answers = connection_->run(all, kChunkMs);
   if (!answers) return std::unexpected(error_of(answers.error()));
   if (connection_->warned() && durability_ == postgres::Durability::kFull)
     return fail(ErrorCode::kUnavailable,
