@@ -62,7 +62,10 @@ Dump dump_of(const std::string& directory) {
     std::string sql = "SELECT " + columns + " FROM \"" + table + "\"";
     if (table == "meta") sql += " WHERE name = 'secret'";
     auto rows = file.query_once(sql + " ORDER BY 1");
-    while (rows.next()) dump[table].push_back(rows.text(0));
+    while (rows.next()) {
+      const std::string row = rows.text(0);  // a failure prints it
+      dump[table].push_back(row.size() < 500 ? row : "SHA-256 " + to_hex(as_view(sha256(row))));
+    }
   }
   return dump;
 }
