@@ -55,6 +55,7 @@ int print_summary(const Summary& summary, bool as_json) {
                                    {"tables", std::move(tables)}});
   }
   std::vector<TableRow> rows;
+  rows.reserve(summary.tables.size());
   for (const auto& table : summary.tables)
     rows.push_back({table.name, fmt::format("{}", table.rows), fmt::format("{}", table.bytes),
                     table.digest.substr(0, 16)});
