@@ -241,7 +241,7 @@ class MigrateTest : public ::testing::Test {
     ASSERT_THAT(effects, SizeIs(2));
     EXPECT_EQ(effects[0].call_id, kStrangeCall);
     EXPECT_EQ(effects[1].state, EffectState::kUnknown);
-    EXPECT_THAT(must(store.due_timers(100, 10)), SizeIs(2));
+    EXPECT_THAT(must(store.due_timers(Shards().set(shard_of(kMain)), 100, 10)), SizeIs(2));
     EXPECT_THAT(must(store.outbox(10)), SizeIs(2));
     const auto kept =
         must(store.find_idempotency({{"p1"}, "caller", "POST /x", kStrangeCall}, env_.now()));
@@ -616,6 +616,36 @@ TEST_F(MigrateTest, AServerThatRunsOnTheSourceWritesNoMore) {
   const Place directory = new_directory();
   auto holder = open(directory);
   EXPECT_THAT(move(directory, new_database()).error().message, HasSubstr("is in use by process"));
+}
+
+TEST_F(MigrateTest, ANodeThatLivesIsNotEnded) {
+  const Place database = new_database(), directory = new_directory();
+  auto node = PostgresJournal::open({.url = database.url, .node = "a"}, env_);
+  ASSERT_TRUE(node);
+  must((*node)->renew({}));
+  fill(**node);
+  auto refused = move(database, directory);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_THAT(refused.error().message, HasSubstr("Stop every server on it"));
+  must((*node)->append(append_of(kPlain, 1)));  // it was not disturbed
+  must((*node)->renew({.url = "", .give_up = {}, .leave = true}));
+  expect_moves(database, directory);
+  EXPECT_EQ(code_of(loop_.run((*node)->rejoin())), ErrorCode::kConflict);  // the store has moved
+}
+
+TEST_F(MigrateTest, ANodeWorksOnWhatWasMoved) {
+  const Place directory = new_directory(), database = new_database();
+  {
+    auto store = open(directory);
+    fill(*store);
+  }
+  expect_moves(directory, database);
+  auto node = PostgresJournal::open({.url = database.url, .node = "a"}, env_);
+  ASSERT_TRUE(node) << node.error().message;
+  EXPECT_TRUE(must((*node)->renew({})).held.all());
+  expect_filled(**node);
+  must((*node)->append(append_of(kPlain, 1)));
 }
 
 TEST_F(MigrateTest, ASourceThatIsNotThereIsRefusedAndNotMade) {

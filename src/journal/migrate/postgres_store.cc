@@ -14,8 +14,9 @@ using postgres::Rows;
 using postgres::Statement;
 
 /// The tables beside ours, with their types and keys. Not those that an extension brings; another
-/// program's are met by the comparison with the other store. `opening` and `schema_version` are the
-/// database's own, `meta` is `origin`.
+/// program's are met by the comparison with the other store. `opening`, `shard`, `changes` and
+/// `schema_version` are the database's own, `meta` is `origin`; the columns left out are what many
+/// nodes need, and no other engine has.
 constexpr const char* kColumns =
     "SELECT c.relname::text, a.attname::text, t.typname::text, a.attnotnull, "
     "coalesce(array_position(string_to_array(i.indkey::text, ' ')::int[], a.attnum::int), 0) "
@@ -24,10 +25,19 @@ constexpr const char* kColumns =
     "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
     "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = "
     "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('meta')) "
-    "AND c.relname NOT IN ('meta', 'opening', 'schema_version') "
+    "AND c.relname NOT IN ('meta', 'opening', 'schema_version', 'shard', 'changes') "
+    "AND (c.relname, a.attname) NOT IN "
+    "(('session', 'shard'), ('timer', 'shard'), ('blob', 'touched')) "
     "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass "
     "AND d.objid = c.oid AND d.deptype = 'e') "
     "ORDER BY c.relname::text COLLATE \"C\", a.attname::text COLLATE \"C\"";
+
+/// The column that names the session of a row whose shard is kept with it; empty: none is.
+std::string_view sharded_by(std::string_view table) {
+  if (table == "session") return "id";
+  if (table == "timer") return "session";
+  return {};
+}
 
 bool is_number(std::string_view type) {
   return type == "int2" || type == "int4" || type == "int8" || type == "bool";
@@ -134,7 +144,8 @@ Result<std::vector<Table>> PostgresStore::tables() {
 
 Result<Origin> PostgresStore::origin() {
   TRY(rows, ask(Statement("SELECT (SELECT value FROM meta WHERE name = 'secret'), "
-                          "(SELECT coalesce(max(epoch), 0) FROM opening)")));
+                          "greatest((SELECT coalesce(max(epoch), 0) FROM opening), "
+                          "(SELECT max(epoch) FROM shard))")));
   const std::uint64_t epoch = rows.natural(0, 1);
   // Of ids that an opening gives, the upper half is its epoch.
   return Origin{.secret = rows.text(0, 0), .epoch = epoch, .last_outbox = ((epoch + 1) << 32) - 1};
@@ -218,7 +229,7 @@ Result<void> PostgresStore::write(const Table& table, const std::vector<Record>&
         const auto* number = std::get_if<std::int64_t>(&record[index]);
         numbers.push_back(number ? std::optional(*number) : std::nullopt);
       }
-      arrays += separator + insert.numbers(numbers);
+      arrays += separator + insert.numbers_or_null(numbers);
       values += separator + value + (type == "bool" ? " <> 0" : "");
       continue;
     }
@@ -236,9 +247,15 @@ Result<void> PostgresStore::write(const Table& table, const std::vector<Record>&
     arrays += separator + insert.byte_strings(strings);
     values += separator + (type == "text" ? fmt::format("convert_from({}, 'UTF8')", value) : value);
   }
-  const std::string columns = sql_names(column_names(table));
+  std::string columns = sql_names(column_names(table));
+  const std::string given = columns;
+  if (const auto session = sharded_by(table.name); !session.empty()) {
+    columns += ", shard";
+    values += fmt::format(", get_byte(sha256(v.project || '\\x0a'::bytea || v.{}), 0)",
+                          sql_name(session));
+  }
   insert.sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v({})",
-                           sql_name(table.name), columns, values, arrays, columns);
+                           sql_name(table.name), columns, values, arrays, given);
   return commit(std::move(statements));
 }
 

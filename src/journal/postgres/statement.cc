@@ -85,7 +85,7 @@ std::string Statement::numbers(const std::vector<std::int64_t>& numbers) {
   return add(kInt8Array, "bigint[]", array_of(kInt8, {kept.begin(), kept.end()}));
 }
 
-std::string Statement::numbers(const std::vector<std::optional<std::int64_t>>& numbers) {
+std::string Statement::numbers_or_null(const std::vector<std::optional<std::int64_t>>& numbers) {
   std::vector<std::string> kept;
   kept.reserve(numbers.size());
   for (const auto& value : numbers) kept.push_back(encoded(value.value_or(0)));

@@ -28,7 +28,7 @@ class Statement {
   std::string text_or_null(const std::optional<std::string>& value);
   std::string bytes(std::string_view value);
   std::string numbers(const std::vector<std::int64_t>& values);
-  std::string numbers(const std::vector<std::optional<std::int64_t>>& values);
+  std::string numbers_or_null(const std::vector<std::optional<std::int64_t>>& values);
   std::string texts(const std::vector<std::string>& values);
   std::string byte_strings(const std::vector<std::optional<std::string_view>>& values);
 
