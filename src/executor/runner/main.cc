@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   // Whatever else the server has open is none of ours.
   ::syscall(SYS_close_range, kControl + 1, ~0U, 0);
   if (argc == 2 && std::strcmp(argv[1], "launch") == 0) return launch(kChannel, kControl);
+  ::close(kChannel);
   if (argc == 3 && std::strcmp(argv[1], "probe") == 0) return probe(argv[2]);
   if (argc >= 3 && std::strcmp(argv[1], "serve") == 0)
     return serve({kControl, std::vector<std::string>(argv + 2, argv + argc)});
