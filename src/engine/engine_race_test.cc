@@ -47,6 +47,36 @@ TEST_P(EngineRaceTest, WhoSubscribesDuringACommitMissesNothingOfIt) {
   EXPECT_EQ((*batch)->front()->place, (Place{head + 1, 0}));
 }
 
+TEST_P(EngineRaceTest, WhoReadsWhatTheActorHasNotHeardOfYetGetsItOnce) {
+  SessionKey key = idle_session();
+  world.faults.hold_appends = true;
+  const std::size_t before = world.faults.appended.size();
+  auto sent = world.begin(world.engine->submit(key, message("second"), std::nullopt));
+  world.until([&] { return world.faults.appended.size() > before; });  // on disk
+  auto stream = world.run(world.engine->subscribe(key, StreamFrom{Place{0, 0}, false}));
+  ASSERT_TRUE(stream);
+  std::vector<std::string> seen;
+  const auto take = [&](const Subscription::Batch& batch) {
+    for (const auto& event : batch)
+      if (event->durable) seen.push_back(event->id());
+  };
+  auto first = world.run((*stream)->next());
+  ASSERT_TRUE(first && *first);
+  take(**first);
+  auto waiting = world.begin((*stream)->next());
+  world.settle();
+  world.faults.hold_appends = false;
+  ASSERT_TRUE(world.finish(std::move(sent)));
+  auto second = world.finish(std::move(waiting));
+  ASSERT_TRUE(second && *second);
+  take(**second);
+  ASSERT_EQ(world.wait_for(key, SessionStatus::kIdle), SessionStatus::kIdle);
+  std::vector<std::string> once = seen;
+  std::ranges::sort(once);
+  EXPECT_TRUE(std::ranges::adjacent_find(once) == once.end());
+  EXPECT_TRUE(std::ranges::is_sorted(seen)) << "ids of one session are in order";
+}
+
 TEST_P(EngineRaceTest, ASlowSubscriberGetsEveryDurableEventOnceAndInOrder) {
   SessionKey key = idle_session();
   std::uint64_t head = world.view(key)->head;

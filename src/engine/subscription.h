@@ -35,7 +35,7 @@ class Follower final : public Subscription, public EventListener {
   /// One step towards the head: goes live, or reads on in the journal.
   Task<Result<void>> approach();
   /// Reads events behind `cursor_` from the journal into the queue.
-  Task<Result<void>> catch_up();
+  Task<Result<void>> catch_up(std::uint64_t head);
   /// Queues the events with which these function calls appeared: all in one entry, a model's
   /// answer.
   Task<Result<void>> show_pending(std::vector<OpenCall> calls);
