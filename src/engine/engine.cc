@@ -124,6 +124,8 @@ class EngineImpl final : public Engine, public Accounts {
   Task<> sweep(policy::Stop stop);
 
   Task<> run_timers();
+  /// The time by which alarms are due now.
+  UnixMillis alarm_time();
   /// Milliseconds until the next look.
   Task<std::int64_t> fire_due_timers();
   Task<> run_passivation();
@@ -144,6 +146,8 @@ class EngineImpl final : public Engine, public Accounts {
   Core& core_ = *shared_core_;
   std::unordered_map<SessionKey, ActorPtr, SessionKeyHash> actors_;
   async::Signal timers_;
+  std::optional<std::int64_t> clocks_apart_;  // the wall clock less the steady one, last time
+  std::optional<UnixMillis> look_ahead_to_;   // until all alarms up to it have rung
   async::Signal housekeeping_;
 };
 
@@ -450,10 +454,22 @@ Task<> EngineImpl::run_timers() {
   }
 }
 
+UnixMillis EngineImpl::alarm_time() {
+  const UnixMillis now = core_.parts.env.now();
+  const std::int64_t apart = now - core_.parts.env.monotonic_ms();
+  const std::int64_t before = std::exchange(clocks_apart_, apart).value_or(apart);
+  // The clock was set back: all pauses that were set by what it said before end now. One that ends
+  // early costs a call, one that lasts for hours the turn.
+  if (before - apart > kClockSetBackMs)
+    look_ahead_to_ = now + (before - apart) + kLongestTrustedPauseMs;
+  return look_ahead_to_.value_or(now);
+}
+
 Task<std::int64_t> EngineImpl::fire_due_timers() {
   const journal::Shards held = core_.ownership().held();
   if (held.none()) co_return core_.settings.store_again_ms;
-  auto due = co_await core_.parts.journal.due_timers(held, core_.parts.env.now(), kTimersAtOnce);
+  const UnixMillis now = alarm_time();
+  auto due = co_await core_.parts.journal.due_timers(held, now, kTimersAtOnce);
   if (!due) co_return core_.settings.store_again_ms;
   bool failed = false;
   for (const journal::DueTimer& timer : *due) {
@@ -461,13 +477,14 @@ Task<std::int64_t> EngineImpl::fire_due_timers() {
     if (core_.draining) co_return 0;
     Result<void> fired;
     if (actor)
-      fired = co_await (*actor)->on_timer(timer.timer.id);
+      fired = co_await (*actor)->on_timer(timer.timer.id, now);
     else
       fired = std::unexpected(actor.error());
     failed = failed || !fired;
   }
   if (failed) co_return core_.settings.store_again_ms;
   if (due->size() == kTimersAtOnce) co_return 0;
+  look_ahead_to_.reset();
   auto next = co_await core_.parts.journal.next_timer(held);
   if (!next) co_return core_.settings.store_again_ms;
   constexpr std::int64_t kLongestPause = 60'000;

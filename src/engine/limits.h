@@ -75,4 +75,9 @@ inline constexpr std::size_t kMaxCallsOfRecord = 100;
 /// Output tokens that are put aside for a call of a model without max_output_tokens.
 inline constexpr std::int64_t kExpectedAnswerTokens = 8192;
 
+/// A pause before a model call that would last longer by this machine's clock was set by another
+/// clock; and how far a clock goes back at once before it counts as set back.
+inline constexpr std::int64_t kLongestTrustedPauseMs = 60'000;
+inline constexpr std::int64_t kClockSetBackMs = 1'000;
+
 }  // namespace perdure::engine
