@@ -3,18 +3,18 @@
 #pragma once
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 
 #include "async/task.h"
+#include "async/timer.h"
 
 namespace perdure::async {
 
 class Signal {
  public:
   explicit Signal(const Executor& executor) : timer_(executor) {
-    timer_.expires_at(std::chrono::steady_clock::time_point::max());
+    timer_.expires_at(Timer::time_point::max());
   }
 
   void notify() {
@@ -26,7 +26,7 @@ class Signal {
   Task<bool> wait(std::int64_t timeout_ms = -1) {
     if (!set_) {
       if (timeout_ms < 0)
-        timer_.expires_at(std::chrono::steady_clock::time_point::max());
+        timer_.expires_at(Timer::time_point::max());
       else
         timer_.expires_after(std::chrono::milliseconds(timeout_ms));
       co_await timer_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
@@ -35,7 +35,7 @@ class Signal {
   }
 
  private:
-  boost::asio::steady_timer timer_;
+  Timer timer_;
   bool set_ = false;
 };
 

@@ -4,12 +4,12 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
 
+#include "async/timer.h"
 #include "base/log.h"
 
 namespace perdure::async {
@@ -41,8 +41,7 @@ long running_tasks() {
 }
 
 Task<bool> sleep_for(std::int64_t milliseconds) {
-  asio::steady_timer timer(co_await asio::this_coro::executor,
-                           std::chrono::milliseconds(milliseconds));
+  Timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(milliseconds));
   auto [ec] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   co_return !ec;
 }

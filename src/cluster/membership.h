@@ -13,6 +13,7 @@
 #include "async/signal.h"
 #include "async/task.h"
 #include "base/env.h"
+#include "base/planted_bug.h"
 #include "cluster/ownership.h"
 #include "journal/leases.h"
 
@@ -50,7 +51,9 @@ class Membership final : public Ownership {
   std::uint64_t self() const { return store_.self(); }
   const std::vector<journal::Node>& nodes() const { return leases_.nodes; }
   /// The store's clock has not run past what this node last said. False: it may have been ended.
-  bool sure() const { return env_.monotonic_ms() < leases_.valid_until; }
+  bool sure() const {
+    return env_.monotonic_ms() < leases_.valid_until || planted("trust-for-ever");
+  }
 
   /// Lives on until `leave`; `url` is where other nodes reach this one. `joined` is called once,
   /// when the first shards are held or others hold all.

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs the simulation over many seeds on all processors, and shows that it finds planted bugs.
+
+A seed that fails prints itself; `simulation --first SEED --seeds 1 --aloud` shows what happened in it.
+  python3 tests/simulation/run.py --binary build/release/tests/simulation/simulation --seeds 500
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+PLANTED = ("repeat-opaque", "trust-for-ever", "hand-over-early", "read-ahead", "trust-other-clocks")
+LAST = re.compile(r"(\d+) seeds, (\d+) failed: (\d+) misfortunes, (\d+) inputs acknowledged, (\d+) model calls")
+
+
+def simulate(binary, first, seeds, *flags, bug=None):
+    environment = dict(os.environ)
+    environment.pop("PERDURE_BUG", None)
+    if bug:
+        environment["PERDURE_BUG"] = bug
+    return subprocess.Popen([binary, "--first", str(first), "--seeds", str(seeds), *flags], env=environment,
+                            stdout=subprocess.PIPE, text=True)
+
+
+def all_seeds(binary, first, seeds):
+    """(passed, failed) of so many seeds, shared out among the processors."""
+    shares = os.cpu_count() or 1
+    runs = []
+    for share in range(shares):
+        count = seeds // shares + (share < seeds % shares)
+        runs.append(simulate(binary, first, count))
+        first += count
+    totals = [0] * 5
+    for run in runs:
+        output = run.communicate()[0]
+        found = LAST.search(output)
+        sys.stdout.write("".join(line + "\n" for line in output.splitlines() if line.startswith("FAIL")))
+        if not found:
+            print(f"FAIL   a simulation ended with status {run.returncode}:\n{output[-2000:]}")
+            return 0, seeds
+        totals = [total + int(number) for total, number in zip(totals, found.groups())]
+    print("{} seeds, {} failed: {} misfortunes, {} inputs acknowledged, {} model calls".format(*totals))
+    return totals[0] - totals[1], totals[1]
+
+
+def finds(binary, bug, most):
+    """Whether a seed fails that does not fail without the bug."""
+    for seed in range(1, most + 1, 10):
+        output = simulate(binary, seed, 10, bug=bug).communicate()[0]
+        if match := re.search(r"FAIL   (seed \d+: .*)", output):
+            print(f"ok     planted bug {bug} is found: {match.group(1)}")
+            return True
+    print(f"FAIL   planted bug {bug} is not found in {most} seeds")
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--planted", help="a build with planted bugs")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=500)
+    options = parser.parse_args()
+    passed, failed = all_seeds(options.binary, options.first, options.seeds)
+    again = simulate(options.binary, options.first, 10, "--twice")
+    output = again.communicate()[0]
+    print("ok     ten seeds run twice are the same" if again.returncode == 0 else output)
+    passed, failed = passed + (again.returncode == 0), failed + (again.returncode != 0)
+    if options.planted:
+        for bug in PLANTED:
+            found = finds(options.planted, bug, 200)
+            passed, failed = passed + found, failed + (not found)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
