@@ -7,6 +7,7 @@
 #include "engine/batch.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
+#include "engine/tool_search.h"
 #include "models/utf8_stream.h"
 
 namespace perdure::engine {
@@ -248,7 +249,9 @@ std::optional<CompactionTerms> compaction_due(const SessionState& state,
     }
   } else {
     if (limits.window <= 0) return std::nullopt;
-    std::int64_t fixed = std::min(tokens_of(*state.agent), limits.input);
+    std::int64_t fixed =
+        std::min(tokens_of(*state.agent) + tokens_of(loaded_functions(*state.agent, state.loaded)),
+                 limits.input);
     if (state.context_tokens <= fixed + share(limits.input - fixed, kCompactAtPercent))
       return std::nullopt;
   }
@@ -317,7 +320,8 @@ std::string shortened_text(std::string_view text, std::size_t bytes) {
 CompactionPlan plan_compaction(const Context& context, const AgentConfig& agent,
                                const OfferedTools& offered, std::uint64_t turn,
                                const CompactionTerms& terms) {
-  const std::int64_t bare = tokens_of(agent, offered);
+  const std::int64_t bare =
+      tokens_of(agent, offered) + tokens_of(loaded_functions(agent, context.loaded()));
   const ContextSummary& earlier = context.summary();
   const std::int64_t bare_summary = earlier.exists() ? tokens_of_text(earlier.message().size()) : 0;
   std::int64_t estimate = bare + bare_summary;

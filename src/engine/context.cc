@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/tool_search.h"
+
 namespace perdure::engine {
 namespace {
 
@@ -59,6 +61,7 @@ async::Task<Result<void>> Context::begin(journal::JournalStore* journal, Session
     CO_TRY_VOID(fresh.add(entries.front()));
   }
   fresh.through_ = state.summary.last;
+  fresh.loaded_ = state.loaded;
   if (through_ == 0) *this = std::move(fresh);
   co_return Result<void>{};
 }
@@ -67,9 +70,9 @@ async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, Sessi
                                            std::uint64_t head) {
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
-  query.kinds = {journal::kUserMessage,    journal::kModelCallFinished, journal::kFunctionOutput,
-                 journal::kEffectFinished, journal::kEffectUnknown,     journal::kEffectDenied,
-                 journal::kToolListEnded,  journal::kCompactionFinished};
+  query.kinds = {journal::kUserMessage,    journal::kModelCallFinished,  journal::kFunctionOutput,
+                 journal::kEffectFinished, journal::kEffectUnknown,      journal::kEffectDenied,
+                 journal::kToolListEnded,  journal::kCompactionFinished, journal::kToolsFound};
   CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -118,6 +121,13 @@ Result<void> Context::add(const journal::Entry& entry) {
                   std::move(body.request)};
       return {};
     }
+    case journal::kToolsFound: {
+      TRY(body, decode<ToolsFoundBody>(entry.body));
+      add_found(loaded_, body.functions);
+      items_.push_back(
+          {FunctionOutput{body.call_id, std::move(body.output)}, entry.seq, body.turn});
+      return {};
+    }
     case journal::kToolListEnded: {
       TRY(body, decode<ToolListEndedBody>(entry.body));
       if (!body.error) lists_[body.server] = std::move(body.tools);
@@ -133,10 +143,11 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
   const AgentConfig& agent = *state.agent;
   models::ModelRequest request;
   request.instructions = agent.instructions.value_or("");
-  for (const FunctionConfig& function : agent.functions)
-    request.tools.push_back({function.name, function.description, function.parameters});
+  request.tools = listed_functions(agent);
   for (const OfferedTool& tool : offered)
     request.tools.push_back({tool.name, tool.description, tool.parameters});
+  for (models::FunctionTool& tool : loaded_functions(agent, loaded_))
+    request.tools.push_back(std::move(tool));
   request.reasoning_effort = agent.reasoning_effort.value_or("");
   request.reasoning_summary = agent.reasoning_summary.value_or("");
   request.text_format = agent.text_schema.value_or("");

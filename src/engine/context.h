@@ -62,11 +62,14 @@ class Context {
 
   const std::vector<PlacedItem>& items() const { return items_; }
   const ContextSummary& summary() const { return summary_; }
+  /// Deferred functions that were found, in the order of finding.
+  const std::vector<std::string>& loaded() const { return loaded_; }
 
  private:
   std::vector<PlacedItem> items_;
   ContextSummary summary_;
   ToolLists lists_;  ///< the newest of each server
+  std::vector<std::string> loaded_;
   std::uint64_t through_ = 0;
 };
 

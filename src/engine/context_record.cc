@@ -5,6 +5,7 @@
 #include "engine/compaction.h"
 #include "engine/load_session.h"
 #include "engine/routing.h"
+#include "engine/tool_search.h"
 
 namespace perdure::engine {
 namespace {
@@ -40,16 +41,17 @@ void add_item(const SessionKey& key, const PlacedItem& placed, CallContext& call
 void add_parts(const SessionState& state, const Context& context, CallContext& call) {
   const AgentConfig& agent = *state.agent;
   call.instructions_tokens = tokens_of_text(agent.instructions.value_or("").size());
-  for (const FunctionConfig& function : agent.functions) {
-    call.tools.push_back(function.name);
-    call.tools_tokens += tokens_of_text(function.name.size() + function.description.size() +
-                                        function.parameters.size());
-  }
+  auto add_functions = [&](const std::vector<models::FunctionTool>& functions) {
+    for (const models::FunctionTool& function : functions) call.tools.push_back(function.name);
+    call.tools_tokens += tokens_of(functions);
+  };
+  add_functions(listed_functions(agent));
   for (const OfferedTool& tool : context.offered(agent)) {
     call.tools.push_back(tool.name);
     call.tools_tokens +=
         tokens_of_text(tool.name.size() + tool.description.size() + tool.parameters.size());
   }
+  add_functions(loaded_functions(agent, context.loaded()));
   call.estimated_tokens = call.instructions_tokens + call.tools_tokens;
   if (const ContextSummary& summary = context.summary(); summary.exists()) {
     call.summary = {summary.seq, summary.first, summary.last,

@@ -84,6 +84,7 @@ json::object to_json(const FinishedItem& finished) {
     object["name"] = item.name;
     object["arguments"] = item.arguments;
     if (finished.client) object["client"] = true;
+    if (finished.search) object["search"] = true;
     if (finished.mcp) object["mcp"] = to_json(*finished.mcp);
   } else {
     object["text"] = item.text;
@@ -113,6 +114,7 @@ FinishedItem item_from_json(const json::object& object) {
   item.raw_provider = text_of(object, "raw_provider");
   item.raw_model = text_of(object, "raw_model");
   finished.client = get_bool(object, "client");
+  finished.search = get_bool(object, "search");
   finished.mcp = mcp_call_from_json(object);
   finished.streamed = find(object, "chunks") != nullptr;
   for (const json::value& length : get_array(object, "chunks"))
@@ -302,10 +304,13 @@ models::Price price_from_json(const json::object& object) {
 
 json::object to_json(const AgentConfig& agent) {
   json::array functions;
-  for (const FunctionConfig& function : agent.functions)
-    functions.push_back(json::object{{"name", function.name},
-                                     {"description", function.description},
-                                     {"parameters", function.parameters}});
+  for (const FunctionConfig& function : agent.functions) {
+    json::object one{{"name", function.name},
+                     {"description", function.description},
+                     {"parameters", function.parameters}};
+    if (function.deferred) one["deferred"] = true;
+    functions.push_back(std::move(one));
+  }
   json::object object{{"id", agent.id},
                       {"version", agent.version ? json::value(*agent.version) : json::value()},
                       {"name", optional_text(agent.name)},
@@ -319,6 +324,7 @@ json::object to_json(const AgentConfig& agent) {
                       {"verbosity", agent.verbosity},
                       {"service_tier", agent.service_tier}};
   if (agent.blocking_compaction) object["blocking_compaction"] = true;
+  if (agent.tool_search) object["tool_search"] = *agent.tool_search;
   return object;
 }
 
@@ -333,7 +339,7 @@ AgentConfig agent_from_json(const json::object& object) {
   for (const json::value& value : get_array(object, "functions")) {
     const json::object& function = value.as_object();
     agent.functions.push_back({text_of(function, "name"), text_of(function, "description"),
-                               text_of(function, "parameters")});
+                               text_of(function, "parameters"), get_bool(function, "deferred")});
   }
   for (const json::value& server : get_array(object, "mcp_servers"))
     agent.mcp_servers.push_back(mcp_server_from_json(server.as_object()));
@@ -343,6 +349,8 @@ AgentConfig agent_from_json(const json::object& object) {
   agent.verbosity = text_of(object, "verbosity");
   agent.service_tier = text_of(object, "service_tier");
   agent.blocking_compaction = get_bool(object, "blocking_compaction");
+  if (find(object, "tool_search"))
+    agent.tool_search = static_cast<std::size_t>(get_int(object, "tool_search"));
   return agent;
 }
 
@@ -484,6 +492,16 @@ std::string encode(const ToolListEndedBody& body) {
     members["tools"] = to_json(body.tools);
   if (body.decision) members["decision"] = to_json(*body.decision);
   return finish_body(std::move(members));
+}
+
+std::string encode(const ToolsFoundBody& body) {
+  json::array functions;
+  for (const std::string& name : body.functions) functions.emplace_back(name);
+  return finish_body({{"turn", body.turn},
+                      {"call_id", body.call_id},
+                      {"query", body.query},
+                      {"functions", std::move(functions)},
+                      {"output", body.output}});
 }
 
 std::string encode(const TurnCreatedBody&) {
@@ -646,6 +664,15 @@ void read(const json::object& o, ToolListEndedBody& body) {
   if (find(o, "decision")) body.decision = decision_from_json(get_object(o, "decision"));
 }
 
+void read(const json::object& o, ToolsFoundBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.call_id = text_of(o, "call_id");
+  body.query = text_of(o, "query");
+  for (const json::value& name : get_array(o, "functions"))
+    body.functions.emplace_back(as_view(name.as_string()));
+  body.output = text_of(o, "output");
+}
+
 void read(const json::object&, TurnCreatedBody&) {}
 
 void read(const json::object& o, TurnStartedBody& body) {
@@ -696,6 +723,7 @@ template Result<EffectStartedBody> decode(std::string_view);
 template Result<EffectEndedBody> decode(std::string_view);
 template Result<ToolListStartedBody> decode(std::string_view);
 template Result<ToolListEndedBody> decode(std::string_view);
+template Result<ToolsFoundBody> decode(std::string_view);
 template Result<TurnCreatedBody> decode(std::string_view);
 template Result<TurnStartedBody> decode(std::string_view);
 template Result<TurnEndedBody> decode(std::string_view);

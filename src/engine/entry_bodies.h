@@ -98,6 +98,7 @@ struct FinishedItem {
   models::OutputItem item;
   std::optional<McpCall> mcp;         ///< a function call that goes to such a tool
   bool client = false;                ///< a function call that the client is asked to run
+  bool search = false;                ///< one of kToolSearch: the server answers it, unseen
   bool streamed = false;              ///< deltas were shown while the call ran
   std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
 };
@@ -203,6 +204,15 @@ struct ToolListEndedBody {
   std::optional<DecisionRecord> decision;  ///< of a denial
 };
 
+/// What a call of kToolSearch gave.
+struct ToolsFoundBody {
+  std::uint64_t turn = 0;
+  std::string call_id;
+  std::string query;
+  std::vector<std::string> functions;  ///< best first
+  std::string output;                  ///< text for the model
+};
+
 struct TurnCreatedBody {};
 
 struct TurnStartedBody {
@@ -231,6 +241,7 @@ std::string encode(const EffectStartedBody& body);
 std::string encode(const EffectEndedBody& body);
 std::string encode(const ToolListStartedBody& body);
 std::string encode(const ToolListEndedBody& body);
+std::string encode(const ToolsFoundBody& body);
 std::string encode(const TurnCreatedBody& body);
 std::string encode(const TurnStartedBody& body);
 std::string encode(const TurnEndedBody& body);

@@ -4,6 +4,7 @@
 
 #include "engine/compaction.h"
 #include "engine/routing.h"
+#include "engine/tool_search.h"
 
 namespace perdure::engine {
 namespace {
@@ -33,6 +34,7 @@ class Step {
   Result<void> on_effect_ended(const EffectEndedBody& body);
   Result<void> on(const ToolListStartedBody& body);
   Result<void> on(const ToolListEndedBody& body);
+  Result<void> on(const ToolsFoundBody& body);
   Result<void> on(const TurnCreatedBody& body);
   Result<void> on(const TurnStartedBody& body);
   Result<void> on(const TurnEndedBody& body);
@@ -256,6 +258,8 @@ Result<void> Step::run() {
       return decoded<ToolListStartedBody>();
     case journal::kToolListEnded:
       return decoded<ToolListEndedBody>();
+    case journal::kToolsFound:
+      return decoded<ToolsFoundBody>();
     case journal::kTurnCreated:
       return decoded<TurnCreatedBody>();
     case journal::kTurnStarted:
@@ -366,8 +370,9 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   for (std::uint32_t i = 0; i < body.items.size(); ++i) {
     const models::OutputItem& item = body.items[i].item;
     if (item.type != models::OutputType::kFunctionCall) continue;
-    OpenCall call{item.call_id,        item.name, item.arguments,
-                  {entry_.seq, i + 1}, base + i,  body.items[i].mcp};
+    OpenCall call{item.call_id, item.name,         item.arguments,      {entry_.seq, i + 1},
+                  base + i,     body.items[i].mcp, body.items[i].search};
+    if (turn.failure && call.search) continue;
     if (turn.failure) {  // what a broken-off answer asked for may be broken off too
       emit_call(EventType::kItemDone, call, ItemStatus::kIncomplete);
     } else if (body.items[i].client) {
@@ -484,6 +489,18 @@ Result<void> Step::on(const ToolListEndedBody& body) {
   found->asked = entry_.time;
   found->error = body.error.value_or("");
   found->changed = false;
+  return {};
+}
+
+/// Nothing of it is shown: the wire has no word for it.
+Result<void> Step::on(const ToolsFoundBody& body) {
+  TRY_VOID(need_turn());
+  if (!take_call(state_.turn->undecided, body.call_id))
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " answers a search that nobody made");
+  state_.context_tokens +=
+      tokens_of_text(body.output.size()) +
+      tokens_of(loaded_functions(*state_.agent, add_found(state_.loaded, body.functions)));
   return {};
 }
 
@@ -644,7 +661,10 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
     }
     case journal::kModelCallFinished: {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));
-      return views_of_finished(session, turn_id(body.turn), entry.seq, body);
+      auto views = views_of_finished(session, turn_id(body.turn), entry.seq, body);
+      for (std::size_t i = views.size(); i-- > 0;)
+        if (body.items[i].search) views.erase(views.begin() + static_cast<std::ptrdiff_t>(i));
+      return views;
     }
     case journal::kModelCallAbandoned: {
       TRY(body, decode<ModelCallAbandonedBody>(entry.body));

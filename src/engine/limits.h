@@ -32,6 +32,14 @@ inline constexpr std::size_t kMaxAnswerBytes = 8 << 20;
 inline constexpr std::size_t kMaxArgumentsBytes = 4 << 20;
 /// What a tool gives the model; more is cut.
 inline constexpr std::size_t kMaxToolOutputBytes = 1 << 20;
+/// Functions that one search of the model loads.
+inline constexpr std::size_t kMaxFunctionsFound = 5;
+/// What is read of a search's words.
+inline constexpr std::size_t kMaxSearchBytes = 1000;
+/// What a search's result says of one function; the definition follows in the tool list.
+inline constexpr std::size_t kMaxGistBytes = 200;
+/// Names of functions that a search without a result shows.
+inline constexpr std::size_t kMaxNamesShown = 50;
 /// A list of a server's tools that is older than this is asked for again when a turn begins.
 inline constexpr std::int64_t kToolListMs = 10 * 60'000;
 /// Recoveries that may crash the process before a session is quarantined.

@@ -1,6 +1,7 @@
 #include "engine/routing.h"
 
 #include "engine/limits.h"
+#include "engine/tool_search.h"
 
 namespace perdure::engine {
 namespace {
@@ -79,8 +80,8 @@ std::int64_t tokens_of_text(std::size_t bytes) {
 
 std::int64_t tokens_of(const AgentConfig& agent) {
   std::size_t bytes = agent.instructions.value_or("").size();
-  for (const FunctionConfig& function : agent.functions)
-    bytes += function.name.size() + function.description.size() + function.parameters.size();
+  for (const models::FunctionTool& tool : listed_functions(agent))
+    bytes += tool.name.size() + tool.description.size() + tool.parameters.size();
   return tokens_of_text(bytes);
 }
 

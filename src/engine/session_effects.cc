@@ -8,6 +8,7 @@
 #include "engine/routing.h"
 #include "engine/session_actor.h"
 #include "engine/text_for_model.h"
+#include "engine/tool_search.h"
 #include "models/timed_call.h"
 
 namespace perdure::engine {
@@ -43,12 +44,12 @@ void make_call_ids_unique(const SessionId& session, std::uint64_t call_seq,
 }
 
 /// Whether the client is asked to run this call. What is decided on is what is executed: arguments
-/// that two readers could take differently are offered to nobody.
+/// that two readers could take differently, or that are no object, are offered to nobody.
 bool is_for_client(const AgentConfig& agent, const models::OutputItem& item) {
   return item.type == models::OutputType::kFunctionCall &&
          std::ranges::any_of(agent.functions,
                              [&](const FunctionConfig& f) { return f.name == item.name; }) &&
-         check_strict_json(item.arguments, {.exact_numbers = true}).has_value();
+         check_arguments(item.arguments).has_value();
 }
 
 /// For models that cannot decide on tools themselves: the tool that the user's last message names,
@@ -336,6 +337,9 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     if (!finished.item.raw_provider.empty()) finished.item.raw_model = writer_of(running.call);
     finished.client = output.finish != models::Finish::kLength &&
                       is_for_client(*batch.state().agent, finished.item);
+    finished.search = finished.item.type == models::OutputType::kFunctionCall &&
+                      finished.item.name == kToolSearch && !finished.client &&
+                      offers_tool_search(*batch.state().agent);
     if (finished.item.type == models::OutputType::kFunctionCall)
       if (const OfferedTool* tool = find_tool(running.offered, finished.item.name))
         finished.mcp =

@@ -62,6 +62,7 @@ json::object to_json(const OpenCall& call) {
                       {"arguments", call.arguments}, {"seq", call.place.seq},
                       {"sub", call.place.sub},       {"output_index", call.output_index}};
   if (call.mcp) object["mcp"] = engine::to_json(*call.mcp);
+  if (call.search) object["search"] = true;
   return object;
 }
 
@@ -88,6 +89,7 @@ OpenCall call_from_json(const json::object& object) {
                 static_cast<std::uint32_t>(get_int(object, "sub"))};
   call.output_index = static_cast<std::uint32_t>(get_int(object, "output_index"));
   call.mcp = mcp_call_from_json(object);
+  call.search = get_bool(object, "search");
   return call;
 }
 
@@ -260,6 +262,8 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
   for (const json::value& list : get_array(object, "tool_lists"))
     state.tool_lists.push_back(tool_list_from_json(list.as_object()));
+  for (const json::value& name : get_array(object, "loaded"))
+    state.loaded.emplace_back(as_view(name.as_string()));
   return state;
 }
 
@@ -288,6 +292,9 @@ std::string to_snapshot(const SessionState& state) {
   json::array lists;
   for (const ToolListState& list : state.tool_lists) lists.push_back(to_json(list));
   object["tool_lists"] = std::move(lists);
+  json::array loaded;
+  for (const std::string& name : state.loaded) loaded.emplace_back(name);
+  if (!loaded.empty()) object["loaded"] = std::move(loaded);
   return serialize(object);
 }
 

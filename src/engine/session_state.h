@@ -38,6 +38,7 @@ struct OpenCall {
   Place place;  ///< of its item
   std::uint32_t output_index = 0;
   std::optional<McpCall> mcp;  ///< goes to a tool of a server outside
+  bool search = false;         ///< the model searches for functions
 };
 
 /// A tool call that the server makes, between its intent and its result.
@@ -122,6 +123,7 @@ struct SessionState {
   bool usage_known = true;
   bool active = false;                    ///< between kTurnStarted and the idle that follows
   std::vector<ToolListState> tool_lists;  ///< of the agent's servers that were ever asked
+  std::vector<std::string> loaded;        ///< deferred functions, in the order of finding
   std::int64_t context_tokens = 0;        ///< an estimate of what the model will read
   SummaryState summary;                   ///< what is sent of the older part
   bool images = false;                    ///< the conversation has one
@@ -147,9 +149,9 @@ struct SessionState {
   }
 };
 
-/// Written, and the oldest that is read: 3 knows summaries, so that no older program goes on
-/// without them.
-inline constexpr std::uint32_t kSnapshotFormat = 3;
+/// Written, and the oldest that is read: 3 knows summaries and 4 what functions were found, so that
+/// no older program goes on without them.
+inline constexpr std::uint32_t kSnapshotFormat = 4;
 inline constexpr std::uint32_t kOldestSnapshotFormat = 2;
 std::string to_snapshot(const SessionState& state);
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);

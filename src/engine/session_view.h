@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -22,7 +23,12 @@ struct FunctionConfig {
   std::string name;
   std::string description;
   std::string parameters;  ///< JSON Schema text
+  bool deferred = false;   ///< not sent to the model until its search finds it (tool_search.h)
 };
+
+/// The function that a model with deferred functions calls to find them; of an agent that searches
+/// no function may have this name.
+inline constexpr std::string_view kToolSearch = "tool_search";
 
 /// A server whose tools the agent may use; this server calls them.
 struct McpServerConfig {
@@ -42,6 +48,7 @@ struct AgentConfig {
   std::optional<std::string> instructions;
   std::vector<FunctionConfig> functions;
   std::vector<McpServerConfig> mcp_servers;
+  std::optional<std::size_t> tool_search;  ///< its position among all tools of the agent
   std::optional<std::string> reasoning_effort;
   std::optional<std::string> reasoning_summary;
   std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer

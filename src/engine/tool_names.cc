@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/bytes.h"
+#include "engine/tool_search.h"
 
 namespace perdure::engine {
 namespace {
@@ -38,6 +39,7 @@ std::string name_for(const std::string& server, const std::string& tool,
 OfferedTools name_tools(const AgentConfig& agent, const ToolLists& lists) {
   std::set<std::string> taken;
   for (const FunctionConfig& function : agent.functions) taken.insert(function.name);
+  taken.emplace(kToolSearch);
   OfferedTools offered;
   for (const McpServerConfig& server : agent.mcp_servers) {
     auto list = lists.find(server.label);

@@ -7,6 +7,7 @@
 #include "engine/compaction.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
+#include "engine/tool_search.h"
 
 namespace perdure::engine {
 namespace {
@@ -82,6 +83,7 @@ class TurnLoop {
   Result<void> decide(OpenCall call) {
     const SessionState& state = batch_.state();
     std::uint64_t turn = state.turn->seq;
+    if (call.search) return answer_search(call);
     auto refuse = [&](std::string reason) -> Result<void> {
       FunctionOutputBody body{.turn = turn, .call_id = call.call_id, .success = false};
       body.error = std::move(reason);
@@ -90,14 +92,15 @@ class TurnLoop {
       TRY_VOID(batch_.add(journal::kFunctionOutput, body));
       return {};
     };
-    // What is decided on is what is executed: text that two readers could take differently is not
-    // decided on at all.
-    if (auto strict = check_strict_json(call.arguments, {.exact_numbers = true}); !strict)
-      return refuse("The arguments were refused: " + strict.error().message);
     tools::Tool* tool = call.mcp ? nullptr : parts_.tools.find(call.name);
+    bool is_known = tool || call.mcp ||
+                    std::ranges::any_of(
+                        state.agent->functions,
+                        [&](const FunctionConfig& function) { return function.name == call.name; });
+    if (!is_known) return refuse("There is no tool named '" + call.name + "'.");
+    if (auto checked = check_arguments(call.arguments); !checked)
+      return refuse("The arguments were refused: " + checked.error().message);
     if (!tool && !call.mcp) return refuse("There is no tool named '" + call.name + "'.");
-    if (call.mcp && call.arguments.find_first_not_of(" \t\r\n") != call.arguments.find('{'))
-      return refuse("The arguments were refused: they must be a JSON object.");
 
     std::string name = call.mcp ? call.mcp->server + '/' + call.mcp->tool : call.name;
     policy::Decision decision =
@@ -125,6 +128,17 @@ class TurnLoop {
     TRY(seq, batch_.add(journal::kEffectStarted, body));
     batch_.open_effects.push_back(
         {effect_row_id(seq), seq, body.repeat_class, body.key, journal::EffectState::kOpen});
+    return {};
+  }
+
+  /// The model searches for functions: a step inside, which touches nothing outside.
+  Result<void> answer_search(const OpenCall& call) {
+    const AgentConfig& agent = *batch_.state().agent;
+    if (!deferred_) deferred_ = index_of_deferred(agent);
+    ToolsFoundBody body = search_tools(agent, *deferred_, call.arguments);
+    body.turn = batch_.state().turn->seq;
+    body.call_id = call.call_id;
+    TRY_VOID(batch_.add(journal::kToolsFound, body));
     return {};
   }
 
@@ -276,9 +290,17 @@ class TurnLoop {
 
   Batch& batch_;
   const TurnLoopParts& parts_;
+  std::optional<FunctionIndex> deferred_;  ///< made for the first search of an answer
 };
 
 }  // namespace
+
+Result<void> check_arguments(std::string_view arguments) {
+  TRY_VOID(check_strict_json(arguments, {.exact_numbers = true}));
+  if (arguments.find_first_not_of(" \t\r\n") != arguments.find('{'))
+    return fail(ErrorCode::kInvalidArgument, "they must be a JSON object.");
+  return {};
+}
 
 Result<void> advance(Batch& batch, const TurnLoopParts& parts) {
   return TurnLoop(batch, parts).advance();

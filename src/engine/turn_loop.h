@@ -64,6 +64,10 @@ Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts);
 /// Ends the running turn, and what runs in it, as cancelled.
 Result<void> add_cancel(Batch& batch, const CallProgress& progress);
 
+/// Whether a call's arguments can be decided on and executed: one JSON object that no two readers
+/// take differently. The error is a sentence for the model.
+Result<void> check_arguments(std::string_view arguments);
+
 /// The key under which a target may recognise a repeated effect.
 std::string effect_key(const SessionKey& session, std::string_view call);
 

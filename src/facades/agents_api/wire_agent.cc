@@ -65,7 +65,10 @@ Result<FunctionConfig> read_function(const JsonObject& tool) {
   TRY(parameters_field, tool.require("parameters"));
   TRY(parameters, read_object_schema(parameters_field));
   TRY_VOID(refuse_true(tool, "async", "An async function"));
-  TRY_VOID(refuse_true(tool, "defer_loading", "Deferred loading of functions"));
+  if (auto deferred_field = tool.find("defer_loading")) {
+    TRY(deferred, read_boolean(*deferred_field));
+    function.deferred = deferred;
+  }
   function.name = std::move(name);
   function.description = std::move(description);
   function.parameters = std::move(parameters);
@@ -155,7 +158,38 @@ Result<McpServerConfig> read_mcp_server(const JsonObject& tool) {
 struct Tools {
   std::vector<FunctionConfig> functions;
   std::vector<McpServerConfig> mcp_servers;
+  std::optional<std::size_t> tool_search;
 };
+
+/// AgentToolConfigParamToolSearch
+Result<void> add_tool_search(const JsonObject& tool, std::size_t position, Tools& tools) {
+  TRY_VOID(tool.allow({"type"}));
+  if (tools.tool_search)
+    return fail(ErrorCode::kInvalidArgument, "Duplicate tool: an agent has one 'tool_search'.");
+  tools.tool_search = position;
+  return {};
+}
+
+/// What the functions and the search for them ask of each other; `paths` are those of the
+/// functions.
+Result<void> check_tool_search(const Tools& tools, const std::vector<std::string>& paths) {
+  for (std::size_t i = 0; i < tools.functions.size(); ++i) {
+    const FunctionConfig& function = tools.functions[i];
+    if (function.deferred && !tools.tool_search)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("Invalid '{}.defer_loading': a deferred function is found by a tool "
+                              "of the type 'tool_search', and there is none among the tools.",
+                              paths[i]),
+                  paths[i] + ".defer_loading");
+    if (function.name == engine::kToolSearch && tools.tool_search)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("Invalid '{}.name': '{}' is what the model calls to search for "
+                              "functions; choose another name.",
+                              paths[i], function.name),
+                  paths[i] + ".name");
+  }
+  return {};
+}
 
 Result<void> add_mcp_server(const JsonObject& tool, std::size_t position, Tools& tools) {
   TRY(server, read_mcp_server(tool));
@@ -182,6 +216,7 @@ Result<Tools> read_tools(const JsonField& field) {
                 field.path);
   Tools tools;
   std::set<std::string> names;
+  std::vector<std::string> paths;
   for (std::size_t position = 0; position < entries.size(); ++position) {
     TRY(tool, JsonObject::read(entries[position]));
     TRY(type_field, tool.require("type"));
@@ -191,6 +226,10 @@ Result<Tools> read_tools(const JsonField& field) {
       TRY_VOID(add_mcp_server(tool, position, tools));
       continue;
     }
+    if (type == "tool_search") {
+      TRY_VOID(add_tool_search(tool, position, tools));
+      continue;
+    }
     if (type != "function")
       return not_supported(type_field.path, fmt::format("The tool type '{}'", type));
     TRY(function, read_function(tool));
@@ -198,7 +237,9 @@ Result<Tools> read_tools(const JsonField& field) {
       return fail(ErrorCode::kInvalidArgument,
                   fmt::format("Duplicate function tool name: '{}'.", function.name));
     tools.functions.push_back(std::move(function));
+    paths.push_back(entries[position].path);
   }
+  TRY_VOID(check_tool_search(tools, paths));
   return tools;
 }
 
@@ -311,6 +352,7 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
     TRY(read, read_tools(*tools));
     agent.functions = std::move(read.functions);
     agent.mcp_servers = std::move(read.mcp_servers);
+    agent.tool_search = read.tool_search;
   }
   if (auto reasoning = object.find_value("reasoning")) TRY_VOID(read_reasoning(*reasoning, agent));
   if (auto text = object.find_value("text")) TRY_VOID(read_text_config(*text, agent));

@@ -121,10 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "agent.tools[0].transport.headers"},
         Refusal{"", R"(,"tools":[{"type":"function","name":"f","description":"","async":true,
                 "parameters":{"type":"object"}}])",
-                "agent.tools[0].async"},
-        Refusal{"", R"(,"tools":[{"type":"function","name":"f","description":"",
-                "parameters":{"type":"object"},"defer_loading":true}])",
-                "agent.tools[0].defer_loading"}));
+                "agent.tools[0].async"}));
 
 TEST(CreateSession, TheAgentsErrorsComeBeforeTheMissingInput) {
   Error error = create_error(R"({"environment":{"type":"none"}})");

@@ -1,6 +1,7 @@
 #include "facades/agents_api/wire_out.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/raw_json.h"
 #include "facades/common/json_writer.h"
@@ -140,7 +141,7 @@ void append_function_tool(std::string& out, const engine::FunctionConfig& functi
       .text("description", function.description)
       .raw("parameters", function.parameters)
       .boolean("async", false)
-      .boolean("defer_loading", false)
+      .boolean("defer_loading", function.deferred)
       .end();
 }
 
@@ -160,15 +161,23 @@ void append_mcp_tool(std::string& out, const engine::McpServerConfig& server) {
       .end();
 }
 
-/// All tools, in the order in which the agent has them.
-void append_tools(std::string& out, const engine::AgentConfig& agent) {
+/// All tools, in the order in which the agent has them. As in the SDK's types, a session's agent
+/// does not show its tool_search, and a saved one does.
+void append_tools(std::string& out, const engine::AgentConfig& agent, ToolSearch search) {
+  std::map<std::size_t, std::string> placed;  // what is no function, by position
+  for (const engine::McpServerConfig& server : agent.mcp_servers)
+    append_mcp_tool(placed[server.position], server);
+  if (agent.tool_search) placed.try_emplace(*agent.tool_search);
+  if (agent.tool_search && search == ToolSearch::kShown)
+    ObjectWriter(placed[*agent.tool_search]).text("type", "tool_search").end();
   std::vector<std::string> tools;
   for (const engine::FunctionConfig& function : agent.functions)
     append_function_tool(tools.emplace_back(), function);
-  for (const engine::McpServerConfig& server : agent.mcp_servers) {
-    auto place = std::min(server.position, tools.size());
-    append_mcp_tool(*tools.emplace(tools.begin() + static_cast<std::ptrdiff_t>(place)), server);
+  for (auto& [position, tool] : placed) {
+    auto place = std::min(position, tools.size());
+    tools.insert(tools.begin() + static_cast<std::ptrdiff_t>(place), std::move(tool));
   }
+  std::erase_if(tools, [](const std::string& tool) { return tool.empty(); });
   append_array(out, tools, [](std::string& to, const std::string& tool) { to += tool; });
 }
 
@@ -185,7 +194,7 @@ void append_agent(std::string& out, const engine::AgentConfig& agent) {
   ObjectWriter object(out);
   object.text("id", agent.id).text_or_null("name", agent.name);
   if (agent.version) object.number("version", static_cast<std::int64_t>(*agent.version));
-  append_agent_settings(object, agent);
+  append_agent_settings(object, agent, ToolSearch::kHidden);
   object.end();
 }
 
@@ -339,9 +348,10 @@ std::string make_list(const engine::Listed<T>& listed, Append append, IdOf id_of
 
 }  // namespace
 
-void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent) {
+void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent,
+                           ToolSearch search) {
   object.text("model", agent.model).text_or_null("instructions", agent.instructions);
-  append_tools(object.begin("tools"), agent);
+  append_tools(object.begin("tools"), agent, search);
   ObjectWriter reasoning(object.begin("reasoning"));
   reasoning.text_or_null("effort", agent.reasoning_effort)
       .text_or_null("summary", agent.reasoning_summary)

@@ -14,8 +14,13 @@
 
 namespace perdure::facades::agents_api {
 
+/// Whether an agent's tool_search stands among its tools: in a saved one it does, in a session's it
+/// does not.
+enum class ToolSearch { kShown, kHidden };
+
 /// The members `model` to `multi_agent` of an agent, a session's or a saved one.
-void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent);
+void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agent,
+                           ToolSearch search);
 
 void append_session(std::string& out, const engine::SessionView& session);
 void append_turn(std::string& out, const engine::TurnView& turn);

@@ -95,7 +95,7 @@ Result<void> append_saved_agent(std::string& out, const SavedAgent& agent) {
       .number("updated_at", agent.updated / 1000)
       .number("version", static_cast<std::int64_t>(agent.version))
       .text_or_null("name", agent.definition.name);
-  append_agent_settings(object, *config);
+  append_agent_settings(object, *config, ToolSearch::kShown);
   ObjectWriter metadata(object.begin("metadata"));
   for (const auto& [key, value] : agent.definition.metadata) metadata.text(key, value);
   metadata.end();
