@@ -161,7 +161,7 @@ std::string request_of(const Context& context, const std::vector<Unit>& units, s
   for (std::size_t i = 0; i < count; ++i) {
     const PlacedItem& placed = *units[i].items.front();
     const auto* user = std::get_if<UserMessage>(&placed.item);
-    if (!user || placed.turn != turn) continue;
+    if (!user || !placed.from_user || placed.turn != turn) continue;
     if (!text.empty()) text += '\n';
     text += joined(*user);
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/async_results.h"
+#include "engine/function_result.h"
 #include "engine/tool_search.h"
 
 namespace perdure::engine {
@@ -10,24 +12,6 @@ namespace {
 using models::ContextItem;
 using models::FunctionOutput;
 using models::OutputItem;
-
-/// What the model reads of a client's result: text as it is, content parts joined.
-std::string text_for_model(const FunctionOutputBody& body) {
-  if (!body.success)
-    return "Error: " + body.error.value_or("the function failed without saying why");
-  if (!body.output) return "";
-  auto value = parse_json(*body.output);
-  if (!value) return *body.output;
-  if (value->is_string()) return std::string(as_view(value->get_string()));
-  std::string text;
-  if (value->is_array())
-    for (const json::value& part : value->get_array())
-      if (part.is_object()) {
-        if (!text.empty()) text += '\n';
-        text += get_string(part.get_object(), "text");
-      }
-  return text;
-}
 
 /// Providers refuse or misread what another model has signed or encrypted, and a session changes
 /// models when a pool falls back.
@@ -70,9 +54,10 @@ async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, Sessi
                                            std::uint64_t head) {
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
-  query.kinds = {journal::kUserMessage,    journal::kModelCallFinished,  journal::kFunctionOutput,
-                 journal::kEffectFinished, journal::kEffectUnknown,      journal::kEffectDenied,
-                 journal::kToolListEnded,  journal::kCompactionFinished, journal::kToolsFound};
+  query.kinds = {journal::kUserMessage,      journal::kModelCallFinished,  journal::kFunctionOutput,
+                 journal::kEffectFinished,   journal::kEffectUnknown,      journal::kEffectDenied,
+                 journal::kToolListEnded,    journal::kCompactionFinished, journal::kToolsFound,
+                 journal::kAsyncResultPlaced};
   CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -90,14 +75,21 @@ Result<void> Context::add(const journal::Entry& entry) {
     }
     case journal::kModelCallFinished: {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));
-      for (FinishedItem& finished : body.items)
+      std::vector<std::string> running;
+      for (FinishedItem& finished : body.items) {
+        if (finished.async) running.push_back(finished.item.call_id);
         items_.push_back({std::move(finished.item), entry.seq, body.turn});
+      }
+      for (std::string& call_id : running)
+        items_.push_back({still_runs(std::move(call_id)), entry.seq, body.turn});
       return {};
     }
     case journal::kFunctionOutput: {
       TRY(body, decode<FunctionOutputBody>(entry.body));
       items_.push_back(
-          {FunctionOutput{body.call_id, text_for_model(body), body.success}, entry.seq, body.turn});
+          {FunctionOutput{body.call_id, text_of_result(body.success, body.output, body.error),
+                          body.success},
+           entry.seq, body.turn});
       return {};
     }
     case journal::kEffectFinished:
@@ -119,6 +111,12 @@ Result<void> Context::add(const journal::Entry& entry) {
                   body.turn,
                   std::move(body.summary),
                   std::move(body.request)};
+      return {};
+    }
+    case journal::kAsyncResultPlaced: {
+      TRY(body, decode<AsyncResultPlacedBody>(entry.body));
+      items_.push_back({models::UserMessage{std::move(body.parts)}, entry.seq, body.turn,
+                        /*from_user=*/false});
       return {};
     }
     case journal::kToolsFound: {
@@ -164,7 +162,8 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
           std::move(call_id), "The call was cancelled before a result arrived.", false});
     unanswered.clear();
   };
-  for (const auto& [item, seq, turn] : items_) {
+  for (const PlacedItem& placed : items_) {
+    const ContextItem& item = placed.item;
     if (const auto* output = std::get_if<FunctionOutput>(&item))
       std::erase(unanswered, output->call_id);
     else if (std::holds_alternative<models::UserMessage>(item))

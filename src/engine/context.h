@@ -21,6 +21,7 @@ struct PlacedItem {
   models::ContextItem item;
   std::uint64_t seq = 0;   ///< its entry
   std::uint64_t turn = 0;  ///< of its turn
+  bool from_user = true;   ///< a UserMessage: the user wrote it, not a function that ran on
 };
 
 /// What is sent in place of the older part.

@@ -84,6 +84,7 @@ json::object to_json(const FinishedItem& finished) {
     object["name"] = item.name;
     object["arguments"] = item.arguments;
     if (finished.client) object["client"] = true;
+    if (finished.async) object["async"] = true;
     if (finished.search) object["search"] = true;
     if (finished.mcp) object["mcp"] = to_json(*finished.mcp);
   } else {
@@ -114,6 +115,7 @@ FinishedItem item_from_json(const json::object& object) {
   item.raw_provider = text_of(object, "raw_provider");
   item.raw_model = text_of(object, "raw_model");
   finished.client = get_bool(object, "client");
+  finished.async = get_bool(object, "async");
   finished.search = get_bool(object, "search");
   finished.mcp = mcp_call_from_json(object);
   finished.streamed = find(object, "chunks") != nullptr;
@@ -308,6 +310,7 @@ json::object to_json(const AgentConfig& agent) {
     json::object one{{"name", function.name},
                      {"description", function.description},
                      {"parameters", function.parameters}};
+    if (function.async) one["async"] = true;
     if (function.deferred) one["deferred"] = true;
     functions.push_back(std::move(one));
   }
@@ -339,7 +342,8 @@ AgentConfig agent_from_json(const json::object& object) {
   for (const json::value& value : get_array(object, "functions")) {
     const json::object& function = value.as_object();
     agent.functions.push_back({text_of(function, "name"), text_of(function, "description"),
-                               text_of(function, "parameters"), get_bool(function, "deferred")});
+                               text_of(function, "parameters"), get_bool(function, "async"),
+                               get_bool(function, "deferred")});
   }
   for (const json::value& server : get_array(object, "mcp_servers"))
     agent.mcp_servers.push_back(mcp_server_from_json(server.as_object()));
@@ -502,6 +506,22 @@ std::string encode(const ToolsFoundBody& body) {
                       {"query", body.query},
                       {"functions", std::move(functions)},
                       {"output", body.output}});
+}
+
+std::string encode(const AsyncResultBody& body) {
+  json::object members{{"turn", body.turn},
+                       {"asked", body.asked},
+                       {"call_id", body.call_id},
+                       {"name", body.name},
+                       {"success", body.success}};
+  if (body.output) members["output"] = *body.output;
+  if (body.error) members["error"] = *body.error;
+  return finish_body(std::move(members));
+}
+
+std::string encode(const AsyncResultPlacedBody& body) {
+  return finish_body(
+      {{"turn", body.turn}, {"result", body.result}, {"texts", parts_to_json(body.parts)}});
 }
 
 std::string encode(const TurnCreatedBody&) {
@@ -673,6 +693,22 @@ void read(const json::object& o, ToolsFoundBody& body) {
   body.output = text_of(o, "output");
 }
 
+void read(const json::object& o, AsyncResultBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.asked = seq_of(o, "asked");
+  body.call_id = text_of(o, "call_id");
+  body.name = text_of(o, "name");
+  body.success = get_bool(o, "success");
+  body.output = optional_text(o, "output");
+  body.error = optional_text(o, "error");
+}
+
+void read(const json::object& o, AsyncResultPlacedBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.result = seq_of(o, "result");
+  body.parts = parts_from_json(get_array(o, "texts"));
+}
+
 void read(const json::object&, TurnCreatedBody&) {}
 
 void read(const json::object& o, TurnStartedBody& body) {
@@ -724,6 +760,8 @@ template Result<EffectEndedBody> decode(std::string_view);
 template Result<ToolListStartedBody> decode(std::string_view);
 template Result<ToolListEndedBody> decode(std::string_view);
 template Result<ToolsFoundBody> decode(std::string_view);
+template Result<AsyncResultBody> decode(std::string_view);
+template Result<AsyncResultPlacedBody> decode(std::string_view);
 template Result<TurnCreatedBody> decode(std::string_view);
 template Result<TurnStartedBody> decode(std::string_view);
 template Result<TurnEndedBody> decode(std::string_view);

@@ -98,6 +98,7 @@ struct FinishedItem {
   models::OutputItem item;
   std::optional<McpCall> mcp;         ///< a function call that goes to such a tool
   bool client = false;                ///< a function call that the client is asked to run
+  bool async = false;                 ///< … and whose result the model does not wait for
   bool search = false;                ///< one of kToolSearch: the server answers it, unseen
   bool streamed = false;              ///< deltas were shown while the call ran
   std::vector<std::uint32_t> chunks;  ///< their lengths in bytes
@@ -213,6 +214,23 @@ struct ToolsFoundBody {
   std::string output;                  ///< text for the model
 };
 
+/// The client's result of an async function's call.
+struct AsyncResultBody {
+  std::uint64_t turn = 0;   ///< that runs when it comes, perhaps begun by it
+  std::uint64_t asked = 0;  ///< the turn that asked for the call
+  std::string call_id;
+  std::string name;  ///< the function's
+  bool success = true;
+  std::optional<std::string> output;  ///< JSON text
+  std::optional<std::string> error;
+};
+
+struct AsyncResultPlacedBody {
+  std::uint64_t turn = 0;
+  std::uint64_t result = 0;                ///< the kAsyncResult entry
+  std::vector<models::ContentPart> parts;  ///< as the model reads it
+};
+
 struct TurnCreatedBody {};
 
 struct TurnStartedBody {
@@ -242,6 +260,8 @@ std::string encode(const EffectEndedBody& body);
 std::string encode(const ToolListStartedBody& body);
 std::string encode(const ToolListEndedBody& body);
 std::string encode(const ToolsFoundBody& body);
+std::string encode(const AsyncResultBody& body);
+std::string encode(const AsyncResultPlacedBody& body);
 std::string encode(const TurnCreatedBody& body);
 std::string encode(const TurnStartedBody& body);
 std::string encode(const TurnEndedBody& body);

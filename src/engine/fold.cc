@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/async_results.h"
 #include "engine/compaction.h"
 #include "engine/routing.h"
 #include "engine/tool_search.h"
@@ -35,6 +36,8 @@ class Step {
   Result<void> on(const ToolListStartedBody& body);
   Result<void> on(const ToolListEndedBody& body);
   Result<void> on(const ToolsFoundBody& body);
+  Result<void> on(const AsyncResultBody& body);
+  Result<void> on(const AsyncResultPlacedBody& body);
   Result<void> on(const TurnCreatedBody& body);
   Result<void> on(const TurnStartedBody& body);
   Result<void> on(const TurnEndedBody& body);
@@ -112,6 +115,16 @@ ItemView view_of_output(const SessionId& session, std::string turn_id, std::uint
   return item;
 }
 
+/// It stands in the turn that it came in, which may be another than its call's.
+ItemView view_of_async_result(const SessionId& session, std::string turn_id, std::uint64_t seq,
+                              const AsyncResultBody& body) {
+  return view_of_output(session, std::move(turn_id), seq,
+                        {.call_id = body.call_id,
+                         .success = body.success,
+                         .output = body.output,
+                         .error = body.error});
+}
+
 ItemView view_of_effect_output(const SessionId& session, std::string turn_id, std::uint64_t seq,
                                journal::Kind kind, const EffectEndedBody& body) {
   ItemView item;
@@ -170,6 +183,7 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
       case models::OutputType::kFunctionCall: {
         OpenCall call{item.call_id, item.name, item.arguments, {seq, i + 1}, 0, body.items[i].mcp};
         view = view_of_call(session, turn_id, call, ItemStatus::kInProgress);
+        view.async = body.items[i].async;
         break;
       }
     }
@@ -260,6 +274,10 @@ Result<void> Step::run() {
       return decoded<ToolListEndedBody>();
     case journal::kToolsFound:
       return decoded<ToolsFoundBody>();
+    case journal::kAsyncResult:
+      return decoded<AsyncResultBody>();
+    case journal::kAsyncResultPlaced:
+      return decoded<AsyncResultPlacedBody>();
     case journal::kTurnCreated:
       return decoded<TurnCreatedBody>();
     case journal::kTurnStarted:
@@ -290,6 +308,7 @@ Result<void> Step::on(const SessionFailedBody& body) {
   state_.error = body.error;
   state_.turn.reset();
   state_.queued.clear();
+  state_.outstanding.clear();
   state_.active = false;
   SessionEvent event;
   event.type = EventType::kError;
@@ -366,7 +385,7 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
   if (body.finish == "content_filter")
     turn.failure = FailureInfo{"misalignment_policy_violation",
                                "The provider's safety systems stopped the answer."};
-  bool waits = false;
+  bool waits = false, goes_on = false;
   for (std::uint32_t i = 0; i < body.items.size(); ++i) {
     const models::OutputItem& item = body.items[i].item;
     if (item.type != models::OutputType::kFunctionCall) continue;
@@ -377,6 +396,12 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
       emit_call(EventType::kItemDone, call, ItemStatus::kIncomplete);
     } else if (body.items[i].client) {
       emit_call(EventType::kItemAdded, call, ItemStatus::kInProgress);
+      if (body.items[i].async) {
+        goes_on = true;
+        state_.context_tokens += tokens_of_text(still_runs({}).output.size());
+        state_.outstanding.push_back({turn.seq, std::move(call)});
+        continue;
+      }
       turn.pending.push_back(std::move(call));
       waits = true;
     } else {
@@ -384,7 +409,7 @@ Result<void> Step::on(const ModelCallFinishedBody& body) {
     }
   }
   if (waits) emit_session(EventType::kSessionRequiresAction);
-  turn.finished = turn.pending.empty() && turn.undecided.empty();
+  turn.finished = turn.pending.empty() && turn.undecided.empty() && !goes_on;
   return {};
 }
 
@@ -501,6 +526,34 @@ Result<void> Step::on(const ToolsFoundBody& body) {
   state_.context_tokens +=
       tokens_of_text(body.output.size()) +
       tokens_of(loaded_functions(*state_.agent, add_found(state_.loaded, body.functions)));
+  return {};
+}
+
+Result<void> Step::on(const AsyncResultBody& body) {
+  TRY_VOID(need_turn());
+  auto found = std::ranges::find_if(state_.outstanding, [&](const AsyncCall& open) {
+    return open.turn == body.asked && open.call.call_id == body.call_id;
+  });
+  if (found == state_.outstanding.end())
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " answers a call that nobody waits for");
+  AsyncCall asked = std::move(*found);
+  state_.outstanding.erase(found);
+  state_.queued.push_back(entry_.seq);
+  ItemView output = view_of_async_result(state_.key.session, state_.turn_id(), entry_.seq, body);
+  ItemStatus status = output.status;
+  emit_item(EventType::kItemAdded, std::move(output), {});
+  emit_item(EventType::kItemDone,
+            view_of_call(state_.key.session, state_.turn_id_of(asked.turn), asked.call, status),
+            asked.call.output_index);
+  return {};
+}
+
+/// Nothing of it is shown: the result was, when it came.
+Result<void> Step::on(const AsyncResultPlacedBody& body) {
+  TRY_VOID(need_turn());
+  std::erase(state_.queued, body.result);
+  note_message(state_, body.parts);
   return {};
 }
 
@@ -675,6 +728,10 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
       TRY(body, decode<FunctionOutputBody>(entry.body));
       return std::vector{
           as_result(view_of_output(session, turn_id(body.turn), entry.seq, body), body.mcp)};
+    }
+    case journal::kAsyncResult: {
+      TRY(body, decode<AsyncResultBody>(entry.body));
+      return std::vector{view_of_async_result(session, turn_id(body.turn), entry.seq, body)};
     }
     case journal::kEffectFinished:
     case journal::kEffectUnknown:

@@ -32,6 +32,10 @@ inline constexpr std::size_t kMaxAnswerBytes = 8 << 20;
 inline constexpr std::size_t kMaxArgumentsBytes = 4 << 20;
 /// What a tool gives the model; more is cut.
 inline constexpr std::size_t kMaxToolOutputBytes = 1 << 20;
+/// Calls of async functions that a session waits for …
+inline constexpr std::size_t kMaxOutstandingCalls = 128;
+/// … and the bytes of their arguments: they stay in its state until answered.
+inline constexpr std::size_t kMaxOutstandingBytes = 4 << 20;
 /// Functions that one search of the model loads.
 inline constexpr std::size_t kMaxFunctionsFound = 5;
 /// What is read of a search's words.

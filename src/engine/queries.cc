@@ -14,7 +14,7 @@ using journal::EntryQuery;
 const std::vector<journal::Kind> kItemKinds = {
     journal::kUserMessage,    journal::kModelCallFinished, journal::kModelCallAbandoned,
     journal::kFunctionOutput, journal::kEffectFinished,    journal::kEffectUnknown,
-    journal::kEffectDenied};
+    journal::kEffectDenied,   journal::kAsyncResult};
 const std::vector<journal::Kind> kOutputKinds = {journal::kFunctionOutput, journal::kEffectFinished,
                                                  journal::kEffectUnknown, journal::kEffectDenied};
 
@@ -74,6 +74,7 @@ class CallStatuses {
 
   /// `item` is a call of entry `call_seq`; gives it back as it ended.
   Task<Result<ItemView>> complete(ItemView item, std::uint64_t call_seq) {
+    if (item.async) co_return co_await complete_async(std::move(item), call_seq);
     EntryQuery query{.key = key_, .after = call_seq};
     query.kinds = kOutputKinds;
     query.kinds.push_back(journal::kTurnEnded);
@@ -102,6 +103,29 @@ class CallStatuses {
   }
 
  private:
+  /// Its result may stand behind its turn's end, among calls of the same id in other turns.
+  Task<Result<ItemView>> complete_async(ItemView item, std::uint64_t call_seq) {
+    EntryQuery query{.key = key_, .after = call_seq};
+    query.kinds = {journal::kAsyncResult, journal::kSessionFailed};
+    while (true) {
+      CO_TRY(entries, co_await journal_.read(query));
+      if (entries.empty()) co_return item;
+      for (const Entry& entry : entries) {
+        if (entry.kind == journal::kSessionFailed) {
+          item.status = ItemStatus::kIncomplete;
+          co_return item;
+        }
+        CO_TRY(result, decode<AsyncResultBody>(entry.body));
+        if (result.call_id != item.call_id ||
+            local_id("turn", key_.session, {result.asked, 0}) != item.turn_id)
+          continue;
+        item.status = result.success ? ItemStatus::kCompleted : ItemStatus::kFailed;
+        co_return item;
+      }
+      query.after = entries.back().seq;
+    }
+  }
+
   journal::JournalStore& journal_;
   SessionKey key_;
 };

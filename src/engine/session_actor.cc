@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/planted_bug.h"
+#include "engine/async_results.h"
 #include "engine/limits.h"
 #include "engine/load_session.h"
 
@@ -33,19 +34,24 @@ Task<Result<void>> SessionActor::load() {
 
 Task<Result<void>> SessionActor::rebuild() {
   CO_TRY(stored, co_await load_session(&core_.parts.journal, key_));
-  std::map<std::uint64_t, std::vector<models::ContentPart>> queued;
+  std::map<std::uint64_t, QueuedInput> queued;
   for (std::uint64_t seq : stored.state.queued) {
     journal::EntryQuery query{.key = key_, .after = seq - 1, .until = seq};
     CO_TRY(entries, co_await core_.parts.journal.read(query));
     if (entries.empty()) co_return fail(ErrorCode::kInternal, "a queued input is missing");
+    if (entries.front().kind == journal::kAsyncResult) {
+      CO_TRY(result, decode<AsyncResultBody>(entries.front().body));
+      queued[seq] = {parts_of(result), /*is_result=*/true};
+      continue;
+    }
     CO_TRY(body, decode<InputQueuedBody>(entries.front().body));
-    queued[seq] = std::move(body.parts);
+    queued[seq] = {std::move(body.parts)};
   }
   state_ = std::move(stored.state);
   readable_ = stored.readable;
   open_in_store_ = stored.row.open;
   receipt_ = journal::JournalStore::receipt_of(stored.row);
-  queued_parts_ = std::move(queued);
+  queued_input_ = std::move(queued);
   context_.clear();
   loaded_ = true;
   co_return Result<void>{};
@@ -118,7 +124,7 @@ Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
     std::vector<models::ContentPart> parts = message->parts;
     CO_TRY_VOID(add_message(*batch, std::move(message->parts)));
     if (!batch->state().queued.empty() && batch->state().queued.back() == seq)
-      queued_parts_[seq] = std::move(parts);  // stale if the commit fails: overwritten then
+      queued_input_[seq] = {std::move(parts)};  // stale if the commit fails: overwritten then
     co_return true;
   }
   if (std::holds_alternative<InputCancel>(input)) {
@@ -133,6 +139,19 @@ Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
                  std::ranges::any_of(state.turn->pending, [&](const OpenCall& call) {
                    return call.call_id == result.call_id;
                  });
+  if (const AsyncCall* open = find_outstanding(state, result.turn_id, result.call_id);
+      open && !pending) {
+    AsyncResultBody body{.asked = open->turn,
+                         .call_id = std::move(result.call_id),
+                         .name = open->call.name,
+                         .success = result.success,
+                         .output = std::move(result.output),
+                         .error = std::move(result.error)};
+    CO_TRY(seq, add_async_result(*batch, body));
+    if (std::ranges::find(batch->state().queued, seq) != batch->state().queued.end())
+      queued_input_[seq] = {parts_of(body), /*is_result=*/true};
+    co_return true;
+  }
   if (!pending) {
     CO_TRY_VOID(co_await refuse_late_result(batch, std::move(result)));
     co_return false;  // an identical repetition
@@ -151,29 +170,46 @@ namespace {
 /// What a turn's entries say about a result that nobody waits for.
 struct Lateness {
   const InputToolResult& result;
+  std::uint64_t turn = 0;
+  bool async = false;     ///< the call may be answered behind the turn's end
   bool asked = false;     ///< a model asked for the call
   bool answered = false;  ///< it has a result
   bool repeated = false;  ///< … this very one
   bool ended = false;     ///< the turn ends here
 
   Result<void> look_at(const journal::Entry& entry) {
+    if (entry.kind == journal::kAsyncResult) {
+      TRY(body, decode<AsyncResultBody>(entry.body));
+      if (body.asked == turn) compare(body);
+      return {};
+    }
     if (ended) return {};
     ended = entry.kind == journal::kTurnEnded;
     if (entry.kind == journal::kModelCallFinished) {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));
-      asked = asked || std::ranges::any_of(body.items, [&](const FinishedItem& finished) {
-                return finished.item.type == models::OutputType::kFunctionCall &&
-                       finished.item.call_id == result.call_id;
-              });
+      for (const FinishedItem& finished : body.items) {
+        if (finished.search || finished.item.type != models::OutputType::kFunctionCall ||
+            finished.item.call_id != result.call_id)
+          continue;
+        asked = true;
+        async = async || finished.async;
+      }
     }
     if (entry.kind != journal::kFunctionOutput) return {};
     TRY(body, decode<FunctionOutputBody>(entry.body));
-    if (body.call_id != result.call_id) return {};
+    compare(body);
+    return {};
+  }
+
+  template <class Body>
+  void compare(const Body& body) {
+    if (body.call_id != result.call_id) return;
     answered = true;
     repeated = repeated || (body.success == result.success && body.output == result.output &&
                             body.error == result.error);
-    return {};
   }
+
+  bool over() const { return ended && (!async || answered); }
 };
 
 }  // namespace
@@ -187,10 +223,11 @@ Task<Result<void>> SessionActor::refuse_late_result(const Batch* batch, InputToo
   };
   auto turn = parse_local_id(result.turn_id, "turn", key_.session);
   if (!turn) co_return unknown();
-  Lateness lateness{result};
+  Lateness lateness{result, turn->seq};
   journal::EntryQuery query{.key = key_, .after = turn->seq};
-  query.kinds = {journal::kFunctionOutput, journal::kModelCallFinished, journal::kTurnEnded};
-  while (!lateness.ended) {
+  query.kinds = {journal::kFunctionOutput, journal::kModelCallFinished, journal::kAsyncResult,
+                 journal::kTurnEnded};
+  while (!lateness.over()) {
     CO_TRY(entries, co_await core_.parts.journal.read(query));
     if (entries.empty()) break;
     for (const journal::Entry& entry : entries) CO_TRY_VOID(lateness.look_at(entry));
@@ -310,7 +347,7 @@ Batch SessionActor::new_batch() const {
 TurnLoopParts SessionActor::loop_parts(bool retry_due) const {
   TurnLoopParts parts{core_.router,  core_.parts.models, core_.parts.policy,
                       core_.budgets, core_.parts.tools,  core_.settings.max_model_calls_per_turn};
-  parts.queued_parts = [this](std::uint64_t seq) { return queued_parts_.at(seq); };
+  parts.queued_input = [this](std::uint64_t seq) { return queued_input_.at(seq); };
   parts.retry_due = retry_due;
   parts.stop = stop_in_force();
   if (parts.stop && state_.turn && state_.turn->model_call)
@@ -392,7 +429,7 @@ void SessionActor::note_commit(const std::vector<journal::Entry>& entries, std::
     if (entry.kind == journal::kModelCallAbandoned || entry.kind == journal::kCompactionAbandoned)
       ++core_.counters.model_calls_abandoned;
   }
-  std::erase_if(queued_parts_, [&](const auto& queued) {
+  std::erase_if(queued_input_, [&](const auto& queued) {
     return std::ranges::find(state_.queued, queued.first) == state_.queued.end();
   });
 }

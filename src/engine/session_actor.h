@@ -225,8 +225,8 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   SessionState state_;
   std::optional<Committed> receipt_;
   Context context_;
-  async::FifoSemaphore context_lock_;  ///< held by who fills the context
-  std::map<std::uint64_t, std::vector<models::ContentPart>> queued_parts_;
+  async::FifoSemaphore context_lock_;                          ///< held by who fills the context
+  std::map<std::uint64_t, QueuedInput> queued_input_;          ///< by entry
   std::map<std::uint64_t, std::shared_ptr<Running>> running_;  ///< by intent entry
   std::vector<EventListener*> listeners_;
   UnixMillis last_used_ = 0;

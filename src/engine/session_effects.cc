@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/planted_bug.h"
 #include "base/raw_json.h"
+#include "engine/async_results.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
 #include "engine/session_actor.h"
@@ -28,10 +29,13 @@ std::string_view to_string(models::Finish finish) {
   return "stop";
 }
 
-/// Call ids come from the provider; two equal ones in one response could not be told apart.
-void make_call_ids_unique(const SessionId& session, std::uint64_t call_seq,
+/// Call ids come from the provider; two equal ones in one response, or one that a call still has
+/// whose result is waited for, could not be told apart.
+void make_call_ids_unique(const SessionState& state, std::uint64_t call_seq,
                           std::vector<models::OutputItem>& items) {
+  const SessionId& session = state.key.session;
   std::vector<std::string> seen;
+  for (const AsyncCall& open : state.outstanding) seen.push_back(open.call.call_id);
   for (std::uint32_t i = 0; i < items.size(); ++i) {
     models::OutputItem& item = items[i];
     if (item.type != models::OutputType::kFunctionCall) continue;
@@ -50,6 +54,12 @@ bool is_for_client(const AgentConfig& agent, const models::OutputItem& item) {
          std::ranges::any_of(agent.functions,
                              [&](const FunctionConfig& f) { return f.name == item.name; }) &&
          check_arguments(item.arguments).has_value();
+}
+
+bool is_async(const AgentConfig& agent, std::string_view function) {
+  return std::ranges::any_of(agent.functions, [&](const FunctionConfig& each) {
+    return each.async && each.name == function;
+  });
 }
 
 /// For models that cannot decide on tools themselves: the tool that the user's last message names,
@@ -324,7 +334,7 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     failure->usage_known = output.usage_known;
     return add_failed_attempt(batch, seq, std::move(*failure));
   }
-  make_call_ids_unique(key_.session, seq, output.items);
+  make_call_ids_unique(batch.state(), seq, output.items);
   ModelCallFinishedBody body{.turn = batch.state().turn->seq, .call = seq};
   body.usage = output.usage;
   body.usage_known = output.usage_known;
@@ -337,6 +347,11 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     if (!finished.item.raw_provider.empty()) finished.item.raw_model = writer_of(running.call);
     finished.client = output.finish != models::Finish::kLength &&
                       is_for_client(*batch.state().agent, finished.item);
+    if (finished.client && output.finish != models::Finish::kContentFilter &&
+        is_async(*batch.state().agent, finished.item.name)) {
+      finished.async = has_room_for(batch.state(), body.items, finished.item);
+      finished.client = finished.async;  // else the turn loop tells the model why not
+    }
     finished.search = finished.item.type == models::OutputType::kFunctionCall &&
                       finished.item.name == kToolSearch && !finished.client &&
                       offers_tool_search(*batch.state().agent);

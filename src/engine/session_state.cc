@@ -32,6 +32,9 @@ std::shared_ptr<const SessionView> SessionState::view() const {
   if (turn)
     for (const OpenCall& call : turn->pending)
       view->required_actions.push_back({turn_id(), call.call_id, call.name, call.arguments});
+  for (const AsyncCall& open : outstanding)
+    view->required_actions.push_back(
+        {turn_id_of(open.turn), open.call.call_id, open.call.name, open.call.arguments});
   if (!turn && usage_known) view->usage = usage;
   view->spend_limit = spend_limit;
   view->spent = spent;
@@ -262,6 +265,9 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   if (find(object, "turn")) state.turn = turn_from_json(get_object(object, "turn"));
   for (const json::value& list : get_array(object, "tool_lists"))
     state.tool_lists.push_back(tool_list_from_json(list.as_object()));
+  for (const json::value& open : get_array(object, "outstanding"))
+    state.outstanding.push_back({static_cast<std::uint64_t>(get_int(open.as_object(), "turn")),
+                                 call_from_json(get_object(open.as_object(), "call"))});
   for (const json::value& name : get_array(object, "loaded"))
     state.loaded.emplace_back(as_view(name.as_string()));
   return state;
@@ -295,6 +301,10 @@ std::string to_snapshot(const SessionState& state) {
   json::array loaded;
   for (const std::string& name : state.loaded) loaded.emplace_back(name);
   if (!loaded.empty()) object["loaded"] = std::move(loaded);
+  json::array outstanding;
+  for (const AsyncCall& open : state.outstanding)
+    outstanding.push_back(json::object{{"turn", open.turn}, {"call", to_json(open.call)}});
+  if (!outstanding.empty()) object["outstanding"] = std::move(outstanding);
   return serialize(object);
 }
 

@@ -41,6 +41,12 @@ struct OpenCall {
   bool search = false;         ///< the model searches for functions
 };
 
+/// A call of an async function that the client owes the result of, whatever became of its turn.
+struct AsyncCall {
+  std::uint64_t turn = 0;  ///< that asked for it
+  OpenCall call;
+};
+
 /// A tool call that the server makes, between its intent and its result.
 struct OpenEffect {
   std::uint64_t seq = 0;  ///< its kEffectStarted entry
@@ -115,8 +121,10 @@ struct SessionState {
   UnixMillis created = 0;
   UnixMillis last_active = 0;
   std::uint64_t head = 0;
-  std::vector<std::uint64_t> queued;  ///< kInputQueued entries that have no turn yet
-  std::optional<TurnState> turn;      ///< the one that has not ended
+  /// kInputQueued entries that have no turn yet, and kAsyncResult ones that were not read yet.
+  std::vector<std::uint64_t> queued;
+  std::vector<AsyncCall> outstanding;  ///< in the order of asking
+  std::optional<TurnState> turn;       ///< the one that has not ended
   std::optional<models::Money> spend_limit;
   models::Money spent = 0;   ///< by calls that have ended
   models::TokenUsage usage;  ///< of ended turns

@@ -23,6 +23,7 @@ struct FunctionConfig {
   std::string name;
   std::string description;
   std::string parameters;  ///< JSON Schema text
+  bool async = false;      ///< the model goes on without its result (async_results.h)
   bool deferred = false;   ///< not sent to the model until its search finds it (tool_search.h)
 };
 
@@ -128,6 +129,7 @@ struct ItemView {
   std::string name;                   ///< call: the function, or the tool as its server names it
   std::string server_label;           ///< MCP call
   std::string arguments;              ///< call: JSON text
+  bool async = false;                 ///< call: its result may come behind the turn's end
   std::optional<std::string> output;  ///< JSON text; of a function: a string or an array of parts
   std::optional<std::string> error;   ///< of a call that failed
 };

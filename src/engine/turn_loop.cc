@@ -66,9 +66,17 @@ class TurnLoop {
   /// Inputs that came while the turn ran join it before its next model call.
   Result<void> place_queued() {
     std::vector<std::uint64_t> queued = batch_.state().queued;
-    for (std::uint64_t seq : queued)
-      TRY_VOID(batch_.add(journal::kUserMessage, UserMessageBody{batch_.state().turn->seq, seq,
-                                                                 parts_.queued_parts(seq)}));
+    const std::uint64_t turn = batch_.state().turn->seq;
+    for (std::uint64_t seq : queued) {
+      QueuedInput input = parts_.queued_input(seq);
+      if (input.is_result) {
+        TRY_VOID(batch_.add(journal::kAsyncResultPlaced,
+                            AsyncResultPlacedBody{turn, seq, std::move(input.parts)}));
+      } else {
+        TRY_VOID(
+            batch_.add(journal::kUserMessage, UserMessageBody{turn, seq, std::move(input.parts)}));
+      }
+    }
     return {};
   }
 
@@ -100,7 +108,10 @@ class TurnLoop {
     if (!is_known) return refuse("There is no tool named '" + call.name + "'.");
     if (auto checked = check_arguments(call.arguments); !checked)
       return refuse("The arguments were refused: " + checked.error().message);
-    if (!tool && !call.mcp) return refuse("There is no tool named '" + call.name + "'.");
+    if (!tool && !call.mcp)  // has_room_for
+      return refuse(
+          "The call was not made: too many calls of such functions run in the background. Wait "
+          "for their results.");
 
     std::string name = call.mcp ? call.mcp->server + '/' + call.mcp->tool : call.name;
     policy::Decision decision =

@@ -5,6 +5,8 @@
 //                      ▲        │ calls
 //                      │        ▼
 //                      │   decide each ─┬─ the client's function: wait for its result ─┐
+//                      │                ├─ one that runs on: nothing to wait for ──────┤
+//                      │                ├─ a search for functions: answered here ──────┤
 //                      │                ├─ our tool: start the effect ─────────────────┤
 //                      │                └─ nobody's, or refused: say so ───────────────┤
 //                      │                ├─ a server's tool: likewise ──────────────────┤
@@ -40,6 +42,12 @@ struct CallProgress {
   std::uint32_t position = 0;
 };
 
+/// What waits in SessionState::queued, as the model will read it.
+struct QueuedInput {
+  std::vector<models::ContentPart> parts;
+  bool is_result = false;  ///< of an async function's call; else a user's message
+};
+
 struct TurnLoopParts {
   models::Router& router;
   const models::Catalog& models;
@@ -47,8 +55,8 @@ struct TurnLoopParts {
   Budgets& budgets;
   tools::Registry& tools;
   int max_model_calls_per_turn;
-  /// The parts of a kInputQueued entry that has no turn yet.
-  std::function<std::vector<models::ContentPart>(std::uint64_t seq)> queued_parts;
+  /// The input that an entry in SessionState::queued holds.
+  std::function<QueuedInput(std::uint64_t seq)> queued_input;
   bool retry_due = false;  ///< the pause before the next attempt is over
   /// Set: an operator has stopped the session, and a turn ends instead of going on.
   const policy::Stop* stop = nullptr;

@@ -32,7 +32,9 @@ inline constexpr Kind kCompactionStarted = 60;    // intent of a call that summa
 inline constexpr Kind kCompactionFinished = 61;   // the summary, and the range it stands for
 inline constexpr Kind kCompactionAbandoned = 62;  // the attempt failed, was lost, or was not needed
 
-inline constexpr Kind kToolsFound = 70;  // the model searched for functions: those it can call now
+inline constexpr Kind kToolsFound = 70;   // the model searched for functions: those it can call now
+inline constexpr Kind kAsyncResult = 71;  // the client's result of an async function's call
+inline constexpr Kind kAsyncResultPlaced = 72;  // the model reads it from here on
 
 inline constexpr Kind kTurnCreated = 100;
 inline constexpr Kind kTurnStarted = 101;

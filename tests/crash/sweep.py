@@ -7,7 +7,7 @@ Idempotency-Key — starts it again and goes on. At the end the transcript must 
 crash, everything that was acknowledged must still be there, and nothing twice.
 
     sweep.py --binary perdure --shim power_loss_shim.so [--seconds 60] [--modes kill,power]
-             [--scenario session|mcp|compaction]
+             [--scenario session|mcp|compaction|functions]
              [--point N --mode M --seed S]      one run alone, as a failure prints it
 
 The scenario `mcp` has a server of tools outside, which counts: an opaque call must never be made
@@ -16,6 +16,9 @@ while the list of tools (point 1) or the calls (point 2) are being answered, in 
 
 In the scenario `compaction` the conversation outgrows the model's context window, and a call that
 summarises it comes before one that answers.
+
+In the scenario `functions` the model searches for a function, calls it, and calls another whose result comes
+when its turn is over.
 
 The windows in which the server died are read from what it left on disk; a window that was never hit
 fails the test, because then the sweep showed less than it says.
@@ -238,7 +241,63 @@ class CompactionScenario(Scenario):
         return CompactionScenario.windows[2 if 61 in kinds else 1]
 
 
-SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario}
+class FunctionsScenario(Scenario):
+    """A function that is found by a search, and one whose result is late; windows are those of the two."""
+
+    windows = ("before the search", "between search and call", "while it runs", "after its late result")
+    said = ["alpha", "use tool_search to note", "use note and render", "late", "omega"]
+    turns = 5
+
+    def tools(self):
+        return [{"type": "tool_search"},
+                {"type": "function", "name": "render", "description": "Renders.", "async": True,
+                 "parameters": {"type": "object", "properties": {}}},
+                {"type": "function", "name": "note", "description": "Writes down.", "defer_loading": True,
+                 "parameters": {"type": "object", "properties": {}}}]
+
+    def say(self, key, text):
+        self.change(key, lambda key: self.server.send(self.session, [message(text)], key))
+
+    def answer(self, key, action, output):
+        self.change(key, lambda key: self.server.send(self.session, [tool_result(action, output)], key))
+
+    def run(self):
+        self.session = self.change("create", lambda key: self.server.create("alpha", key, self.tools()))["id"]
+        self.wait("idle")
+        self.say("search", self.said[1])
+        self.wait("idle")
+        self.say("use", self.said[2])
+        actions = {action["name"]: action for action in self.wait("requires_action")["required_actions"]}
+        assert sorted(actions) == ["note", "render"], actions
+        self.answer("note", actions["note"], "noted")
+        open_calls = self.wait("idle")["required_actions"]
+        assert open_calls == [actions["render"]], open_calls
+        self.answer("late", actions["render"], "rendered")
+        assert self.wait("idle")["required_actions"] == []
+        self.say("omega", "omega")
+        self.wait("idle")
+        return self
+
+    def check_requests(self, requests):
+        for request in requests:
+            said = [part["content"] for part in request["messages"] if part["role"] == "user"]
+            flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
+            flat = ["late" if text.startswith("[The result of the call") and text.endswith("]\nrendered") else text
+                    for text in flat]
+            assert flat == self.said[: len(flat)], flat
+            found = any("Found, and can be called" in str(part["content"])
+                        for part in request["messages"] if part["role"] == "tool")
+            offered = [tool["function"]["name"] for tool in request["tools"]]
+            assert offered == ["render", "tool_search"] + ["note"] * found, offered
+
+    @staticmethod
+    def window(database):
+        kinds = [kind for (kind,) in database.execute("select kind from journal order by seq")]
+        reached = (70 in kinds) + (70 in kinds and 30 in kinds) + (71 in kinds)
+        return FunctionsScenario.windows[reached]
+
+
+SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario}
 
 
 def window_of(data, scenario):

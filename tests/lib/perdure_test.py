@@ -197,7 +197,7 @@ class Model:
     """A chat-completions server in this process: it outlives every crash, and counts.
 
     The answer depends on the request alone: a last user message with "tool" in it makes it call
-    `look`, one with "use" and names of tools calls these; anything else is echoed, a tool's result too.
+    `look`, one with "use" and names of tools calls these (`tool_search` with that message); anything else is echoed, a tool's result too.
     With `at_most` it answers 429 to what comes while so many requests run, with `only` 404 to what asks for
     a model of another name.
     """
@@ -265,7 +265,8 @@ class Model:
                 if named:
                     deltas += [{"tool_calls": [{"index": index, "id": f"call_{len(body['messages'])}_{index}",
                                                 "type": "function",
-                                                "function": {"name": name, "arguments": "{}"}}]}
+                                                "function": {"name": name, "arguments": json.dumps(
+                                                    {"query": content} if name == "tool_search" else {})}}]}
                                for index, name in enumerate(named)]
                     finish = "tool_calls"
                 elif last["role"] == "user" and "tool" in content and body.get("tools"):

@@ -64,7 +64,10 @@ Result<FunctionConfig> read_function(const JsonObject& tool) {
   TRY(description, read_string(description_field));
   TRY(parameters_field, tool.require("parameters"));
   TRY(parameters, read_object_schema(parameters_field));
-  TRY_VOID(refuse_true(tool, "async", "An async function"));
+  if (auto async_field = tool.find("async")) {
+    TRY(async, read_boolean(*async_field));
+    function.async = async;
+  }
   if (auto deferred_field = tool.find("defer_loading")) {
     TRY(deferred, read_boolean(*deferred_field));
     function.deferred = deferred;

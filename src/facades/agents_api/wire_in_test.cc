@@ -118,10 +118,21 @@ INSTANTIATE_TEST_SUITE_P(
                 "agent.tools[0].transport.authorization"},
         Refusal{"", R"(,"tools":[{"type":"mcp","server_label":"s","transport":{"type":"http",
                 "server_url":"https://x/","headers":{"x-key":"t"}}}])",
-                "agent.tools[0].transport.headers"},
-        Refusal{"", R"(,"tools":[{"type":"function","name":"f","description":"","async":true,
-                "parameters":{"type":"object"}}])",
-                "agent.tools[0].async"}));
+                "agent.tools[0].transport.headers"}));
+
+TEST(CreateSession, AsyncAndDeferredFunctionsArriveWithTheirSearch) {
+  auto read = create(create_body("", R"(,"tools":[
+      {"type":"function","name":"f","description":"","async":true,"parameters":{"type":"object"}},
+      {"type":"tool_search"},
+      {"type":"function","name":"g","description":"","defer_loading":true,
+       "parameters":{"type":"object"}}])"));
+  ASSERT_TRUE(read) << read.error().message;
+  const engine::AgentConfig& agent = read->command.agent;
+  ASSERT_EQ(agent.functions.size(), 2u);
+  EXPECT_TRUE(agent.functions[0].async && !agent.functions[0].deferred);
+  EXPECT_TRUE(!agent.functions[1].async && agent.functions[1].deferred);
+  EXPECT_EQ(agent.tool_search, 1u);
+}
 
 TEST(CreateSession, TheAgentsErrorsComeBeforeTheMissingInput) {
   Error error = create_error(R"({"environment":{"type":"none"}})");

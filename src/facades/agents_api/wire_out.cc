@@ -140,7 +140,7 @@ void append_function_tool(std::string& out, const engine::FunctionConfig& functi
       .text("name", function.name)
       .text("description", function.description)
       .raw("parameters", function.parameters)
-      .boolean("async", false)
+      .boolean("async", function.async)
       .boolean("defer_loading", function.deferred)
       .end();
 }

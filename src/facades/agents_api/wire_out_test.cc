@@ -61,6 +61,34 @@ TEST(WireOut, WhatASessionWaitsForAndWasGiven) {
   EXPECT_TRUE(has(R"("status":"requires_action","error":"It broke.")"));
 }
 
+TEST(WireOut, ASessionsAgentDoesNotShowItsToolSearch) {
+  engine::SessionView view = session_view();
+  engine::AgentConfig agent = *view.agent;
+  agent.functions = {{"f", "", "{}", true, false}, {"g", "", "{}", false, true}};
+  agent.mcp_servers = {{.label = "a", .url = "https://a/", .position = 2}};
+  agent.tool_search = 1;
+  view.agent = std::make_shared<engine::AgentConfig>(agent);
+  auto tools_of = [](std::string_view text) {
+    std::vector<std::string> names;
+    json::value parsed = parse_json(text).value();
+    const json::object& object = parsed.as_object();
+    const json::object& owner = object.contains("agent") ? object.at("agent").as_object() : object;
+    for (const json::value& tool : owner.at("tools").as_array())
+      names.emplace_back(as_view(
+          tool.as_object().at(tool.as_object().contains("name") ? "name" : "type").as_string()));
+    return names;
+  };
+  EXPECT_EQ(tools_of(session_json(view)), (std::vector<std::string>{"f", "mcp", "g"}));
+  std::string saved;
+  ObjectWriter object(saved);
+  append_agent_settings(object, agent, ToolSearch::kShown);
+  object.end();
+  EXPECT_EQ(tools_of(saved), (std::vector<std::string>{"f", "tool_search", "mcp", "g"}));
+  EXPECT_NE(saved.find(R"("name":"f","description":"","parameters":{},"async":true,)"
+                       R"("defer_loading":false)"),
+            std::string::npos);
+}
+
 TEST(WireOut, ToolsStandInTheAgentsOrder) {
   engine::SessionView view = session_view();
   engine::AgentConfig agent = *view.agent;
