@@ -37,9 +37,13 @@ const AsyncCall* find_outstanding(const SessionState& state, std::string_view tu
 }
 
 std::vector<models::ContentPart> parts_of(const AsyncResultBody& result) {
-  return {fmt::format("[The result of the call {} of {}, which ran in the background:]\n{}",
-                      result.call_id, result.name,
-                      text_of_result(result.success, result.output, result.error))};
+  std::vector<models::ContentPart> parts{fmt::format(
+      "[The result of the call {} of {}, which ran in the background:]\n{}", result.call_id,
+      result.name, text_of_result(result.success, result.output, result.error))};
+  if (result.success)
+    for (std::string& url : images_of_result(result.output))
+      parts.push_back(models::ContentPart::image(std::move(url)));
+  return parts;
 }
 
 Result<std::uint64_t> add_async_result(Batch& batch, AsyncResultBody result) {

@@ -58,7 +58,7 @@ std::vector<Unit> units_of(const Context& context, std::int64_t permille) {
                        (is_result || units.back().last() == placed.seq);
     if (!same_answer) units.emplace_back();
     units.back().items.push_back(&placed);
-    units.back().tokens += tokens_of(placed.item) * permille / 1000;
+    units.back().tokens += tokens_of(placed) * permille / 1000;
   }
   return units;
 }
@@ -183,12 +183,15 @@ std::size_t first_kept(const std::vector<Unit>& units, std::int64_t keep, std::i
 }
 
 void note_images(const Unit& unit, CompactionPlan& plan) {
-  const auto* user = std::get_if<UserMessage>(&unit.items.front()->item);
-  if (!user) return;
-  for (const models::ContentPart& part : user->parts) {
-    if (!part.is_image()) continue;
+  auto note = [&](std::string_view url) {
     plan.images = true;
-    if (!part.image_url.starts_with("data:")) plan.remote_images = true;
+    if (!url.starts_with("data:")) plan.remote_images = true;
+  };
+  for (const PlacedItem* placed : unit.items) {
+    for (const std::string& url : placed->images) note(url);
+    if (const auto* user = std::get_if<UserMessage>(&placed->item))
+      for (const models::ContentPart& part : user->parts)
+        if (part.is_image()) note(part.image_url);
   }
 }
 
@@ -297,6 +300,10 @@ std::int64_t tokens_of(const ContextItem& item) {
   return tokens_of_text(output.text.size() + output.name.size() + output.arguments.size());
 }
 
+std::int64_t tokens_of(const PlacedItem& placed) {
+  return tokens_of(placed.item) + static_cast<std::int64_t>(placed.images.size()) * kTokensPerImage;
+}
+
 std::int64_t tokens_of(const AgentConfig& agent, const OfferedTools& offered) {
   std::int64_t tokens = tokens_of(agent);
   for (const OfferedTool& tool : offered)
@@ -325,7 +332,7 @@ CompactionPlan plan_compaction(const Context& context, const AgentConfig& agent,
   const ContextSummary& earlier = context.summary();
   const std::int64_t bare_summary = earlier.exists() ? tokens_of_text(earlier.message().size()) : 0;
   std::int64_t estimate = bare + bare_summary;
-  for (const PlacedItem& placed : context.items()) estimate += tokens_of(placed.item);
+  for (const PlacedItem& placed : context.items()) estimate += tokens_of(placed);
   CompactionPlan plan;
   plan.why =
       terms.overflow

@@ -86,6 +86,7 @@ bool may_compact(const SessionState& state, const models::ModelFailure& failure)
 
 /// A guess: a quarter of the bytes, and what the wire adds.
 std::int64_t tokens_of(const models::ContextItem& item);
+std::int64_t tokens_of(const PlacedItem& placed);
 /// Instructions and tools.
 std::int64_t tokens_of(const AgentConfig& agent, const OfferedTools& offered);
 /// The beginning and the end of a text that is longer than `bytes`, which are at least 64.

@@ -90,6 +90,7 @@ Result<void> Context::add(const journal::Entry& entry) {
           {FunctionOutput{body.call_id, text_of_result(body.success, body.output, body.error),
                           body.success},
            entry.seq, body.turn});
+      if (body.success) items_.back().images = images_of_result(body.output);
       return {};
     }
     case journal::kEffectFinished:
@@ -116,7 +117,7 @@ Result<void> Context::add(const journal::Entry& entry) {
     case journal::kAsyncResultPlaced: {
       TRY(body, decode<AsyncResultPlacedBody>(entry.body));
       items_.push_back({models::UserMessage{std::move(body.parts)}, entry.seq, body.turn,
-                        /*from_user=*/false});
+                        /*images=*/{}, /*from_user=*/false});
       return {};
     }
     case journal::kToolsFound: {
@@ -162,19 +163,30 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
           std::move(call_id), "The call was cancelled before a result arrived.", false});
     unanswered.clear();
   };
+  models::UserMessage images;  // of the results that were just sent
+  auto show_images = [&] {
+    if (!images.parts.empty()) request.context.push_back(std::exchange(images, {}));
+  };
   for (const PlacedItem& placed : items_) {
     const ContextItem& item = placed.item;
     if (const auto* output = std::get_if<FunctionOutput>(&item))
       std::erase(unanswered, output->call_id);
     else if (std::holds_alternative<models::UserMessage>(item))
       answer_all();
+    if (!std::holds_alternative<FunctionOutput>(item)) show_images();
     if (const auto* call = std::get_if<OutputItem>(&item);
         call && call->type == models::OutputType::kFunctionCall)
       unanswered.push_back(call->call_id);
     request.context.push_back(item);
     if (auto* output = std::get_if<OutputItem>(&request.context.back())) forget_raw(*output, model);
+    if (const auto* output = std::get_if<FunctionOutput>(&item); output && !placed.images.empty()) {
+      images.parts.emplace_back("[Images of the result of the call " + output->call_id + ":]");
+      for (const std::string& url : placed.images)
+        images.parts.push_back(models::ContentPart::image(url));
+    }
   }
   answer_all();
+  show_images();
   return request;
 }
 

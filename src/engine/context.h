@@ -19,9 +19,10 @@ namespace perdure::engine {
 /// An item of the conversation and where it stands in the log.
 struct PlacedItem {
   models::ContextItem item;
-  std::uint64_t seq = 0;   ///< its entry
-  std::uint64_t turn = 0;  ///< of its turn
-  bool from_user = true;   ///< a UserMessage: the user wrote it, not a function that ran on
+  std::uint64_t seq = 0;                 ///< its entry
+  std::uint64_t turn = 0;                ///< of its turn
+  std::vector<std::string> images = {};  ///< a FunctionOutput: what it shows, behind all results
+  bool from_user = true;  ///< a UserMessage: the user wrote it, not a function that ran on
 };
 
 /// What is sent in place of the older part.

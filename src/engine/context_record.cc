@@ -35,7 +35,7 @@ void add_item(const SessionKey& key, const PlacedItem& placed, CallContext& call
   ContextRange& range = call.verbatim.back();
   range.last = placed.seq;
   range.items += 1;
-  range.tokens += tokens_of(placed.item);
+  range.tokens += tokens_of(placed);
 }
 
 void add_parts(const SessionState& state, const Context& context, CallContext& call) {
@@ -162,7 +162,7 @@ class Recorder {
     for (const PlacedItem& placed : context_.items()) {
       if (placed.seq > body.last) break;
       if (range.items++ == 0) range.first = placed.seq;
-      range.tokens += tokens_of(placed.item);
+      range.tokens += tokens_of(placed);
     }
     call->summarised = range;
     call->shortened = body.shortened;

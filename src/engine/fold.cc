@@ -4,6 +4,8 @@
 
 #include "engine/async_results.h"
 #include "engine/compaction.h"
+#include "engine/function_result.h"
+#include "engine/limits.h"
 #include "engine/routing.h"
 #include "engine/tool_search.h"
 
@@ -452,8 +454,14 @@ Result<void> Step::on(const FunctionOutputBody& body) {
     return fail(ErrorCode::kInternal,
                 "entry " + std::to_string(entry_.seq) + " answers a call that nobody waits for");
   if (!body.by_engine && turn.pending.empty()) emit_session(EventType::kSessionInProgress);
-  state_.context_tokens +=
-      tokens_of_text(body.output.value_or("").size() + body.error.value_or("").size());
+  state_.context_tokens += tokens_of_text(
+      std::min(body.output.value_or("").size() + body.error.value_or("").size(), kMaxResultBytes));
+  if (body.success) {
+    std::vector<models::ContentPart> images;
+    for (std::string& url : images_of_result(body.output))
+      images.push_back(models::ContentPart::image(std::move(url)));
+    note_message(state_, images);
+  }
   emit_output(*call, view_of_output(state_.key.session, state_.turn_id(), entry_.seq, body));
   return {};
 }

@@ -179,6 +179,7 @@ std::vector<std::string> FunctionIndex::search(std::string_view query, std::size
   });
   if (scored.size() > most) scored.resize(most);
   std::vector<std::string> found;
+  found.reserve(scored.size());
   for (const Scored& each : scored) found.push_back(each.document->name);
   return found;
 }

@@ -44,6 +44,8 @@ inline constexpr std::size_t kMaxSearchBytes = 1000;
 inline constexpr std::size_t kMaxGistBytes = 200;
 /// Names of functions that a search without a result shows.
 inline constexpr std::size_t kMaxNamesShown = 50;
+/// What the model reads of a client's result of a call; the middle of a longer one is left out.
+inline constexpr std::size_t kMaxResultBytes = 256 << 10;
 /// A list of a server's tools that is older than this is asked for again when a turn begins.
 inline constexpr std::int64_t kToolListMs = 10 * 60'000;
 /// Recoveries that may crash the process before a session is quarantined.

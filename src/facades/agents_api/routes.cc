@@ -344,14 +344,22 @@ Task<AgentsApi::Answer> AgentsApi::send_events(http::Request request) {
     again.status = ticket.answered()->status;
     co_return again;
   }
-  CO_TRY_VOID(co_await check_content(key, inputs));
+  CO_TRY(images, read_result_images(body));
+  CO_TRY_VOID(co_await check_content(key, inputs, std::move(images)));
   CO_TRY(receipt, co_await engine_.submit(std::move(key), std::move(inputs),
                                           ticket.record(202, {}, session)));
   co_return accepted_answer(receipt);
 }
 
-/// Whether the session's model can be shown what the messages hold.
-Task<Result<void>> AgentsApi::check_content(SessionKey key, std::vector<engine::Input> inputs) {
+/// Whether the session's model can be shown what the messages and the results hold.
+Task<Result<void>> AgentsApi::check_content(SessionKey key, std::vector<engine::Input> inputs,
+                                            std::vector<ResultImage> of_results) {
+  for (const ResultImage& image : of_results) {
+    CO_TRY(session, co_await engine_.session(key));
+    if (auto capabilities = engine_.capabilities(session->agent->model))
+      CO_TRY_VOID(check_capabilities({.parts = {models::ContentPart::image(image.url)}}, image.path,
+                                     *capabilities));
+  }
   for (const engine::Input& input : inputs) {
     const auto* message = std::get_if<engine::InputMessage>(&input);
     bool text_only =

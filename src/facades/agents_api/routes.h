@@ -65,7 +65,8 @@ class AgentsApi {
   Task<Result<std::optional<resources::SavedAgent>>> find_agent(
       ProjectId project, std::optional<AgentReference> reference);
   /// All events of a new session until its first turn has settled.
-  Task<Result<void>> check_content(SessionKey key, std::vector<engine::Input> inputs);
+  Task<Result<void>> check_content(SessionKey key, std::vector<engine::Input> inputs,
+                                   std::vector<ResultImage> of_results);
   Task<Answer> creation_stream(SessionKey key, bool obfuscation);
   Task<Answer> items_page(SessionKey key, std::optional<std::string> turn_id, http::Query query);
   Task<Result<engine::Listed<std::shared_ptr<const engine::SessionView>>>> find_sessions(

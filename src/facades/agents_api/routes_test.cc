@@ -382,6 +382,23 @@ TEST_F(RoutesTest, ARepeatedCreationIsAnsweredAlsoWhenItsAgentHasGone) {
   EXPECT_EQ(call("POST", kSessions, {.body = with_agent(id)}).status, 404);
 }
 
+TEST_F(RoutesTest, AnImageInAResultIsRefusedByItsPathWhereTheModelTakesNone) {
+  auto made =
+      call("POST", kSessions,
+           {.body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m"}})"});
+  ASSERT_EQ(made.status, 201) << made.body;
+  std::string path = std::string(kSessions) + "/" +
+                     std::string(as_view(body_of(made).at("id").as_string())) + "/events";
+  const std::string body =
+      R"({"events":[{"type":"agent.session.input.tool_result","turn_id":"t","call_id":"c",)"
+      R"("success":true,"output":[{"type":"input_text","text":"see"},)"
+      R"({"type":"input_image","image_url":"https://x/a.png"}]}]})";
+  engine_.can.remote_images = false;
+  auto refused = call("POST", path, {.body = body});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused).at("param"), "events[0].output[1].image_url");
+}
+
 TEST_F(RoutesTest, ASpendingLimitIsKeptInCentsAndNeedsAPrice) {
   const std::string body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m"},)"
                            R"("spend_control":{"limit":250}})";

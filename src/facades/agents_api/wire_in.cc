@@ -23,16 +23,6 @@ std::unexpected<Error> empty_array(const JsonField& field) {
               field.path);
 }
 
-/// InputContentParam of a tool's output: its text.
-Result<JsonField> read_text_part(const JsonField& field) {
-  TRY(part, JsonObject::read(field));
-  TRY(type_field, part.require("type"));
-  TRY(type, read_choice(type_field, {"input_text", "input_image"}));
-  if (type == "input_image") return not_supported(type_field.path, "An image in a tool's output");
-  TRY_VOID(part.allow({"type", "text"}));
-  return part.require("text");
-}
-
 /// "data:image/TYPE;base64,DATA" with something that looks like base64.
 bool is_base64_data_url(std::string_view url) {
   constexpr std::string_view kMark = ";base64,";
@@ -55,6 +45,23 @@ Result<std::string> read_image_url(const JsonField& field) {
                           "image, like 'data:image/png;base64,…'.",
                           field.path),
               field.path);
+}
+
+/// InputContentParam of a tool's output, which is kept as it was written; an empty text is one.
+Result<void> check_output_part(const JsonField& field) {
+  TRY(part, JsonObject::read(field));
+  TRY(type_field, part.require("type"));
+  TRY(type, read_choice(type_field, {"input_text", "input_image"}));
+  if (type == "input_image") {
+    TRY_VOID(part.allow({"type", "image_url"}));
+    TRY(url, part.require("image_url"));
+    TRY_VOID(read_image_url(url));
+    return {};
+  }
+  TRY_VOID(part.allow({"type", "text"}));
+  TRY(text, part.require("text"));
+  TRY_VOID(read_string(text));
+  return {};
 }
 
 /// InputContentParam of a message.
@@ -205,10 +212,7 @@ Result<engine::InputToolResult> read_tool_result(const JsonObject& event) {
   if (auto output = event.find_value("output")) {
     if (output->kind() == JsonKind::kArray) {
       TRY(parts, read_array(*output));
-      for (const JsonField& part : parts) {
-        TRY(text, read_text_part(part));
-        TRY_VOID(read_string(text));
-      }
+      for (const JsonField& part : parts) TRY_VOID(check_output_part(part));
     } else if (output->kind() != JsonKind::kString) {
       return wrong_type(*output, "one of a string or an array of objects");
     }
@@ -325,6 +329,27 @@ Result<std::vector<Input>> read_events(std::string_view text) {
   std::vector<Input> out;
   for (const JsonField& event : events) TRY_VOID(read_event(event, out));
   return out;
+}
+
+Result<std::vector<ResultImage>> read_result_images(std::string_view text) {
+  std::vector<ResultImage> images;
+  TRY(body, JsonObject::read({text, {}}));
+  TRY(field, body.require("events"));
+  TRY(events, read_array(field));
+  for (const JsonField& each : events) {
+    TRY(event, JsonObject::read(each));
+    auto output = event.find("output");
+    if (!output || output->kind() != JsonKind::kArray) continue;
+    TRY(parts, read_array(*output));
+    for (const JsonField& part_field : parts) {
+      TRY(part, JsonObject::read(part_field));
+      auto url_field = part.find("image_url");
+      if (!url_field) continue;
+      TRY(url, read_image_url(*url_field));
+      images.push_back({url_field->path, std::move(url)});
+    }
+  }
+  return images;
 }
 
 }  // namespace perdure::facades::agents_api

@@ -51,4 +51,11 @@ Result<StreamWish> read_stream_wish(std::string_view body);
 /// POST /agents/sessions/{id}/events. `body` has passed check_body.
 Result<std::vector<engine::Input>> read_events(std::string_view body);
 
+struct ResultImage {
+  std::string path;
+  std::string url;
+};
+/// The images among the tool results of a body that read_events has taken.
+Result<std::vector<ResultImage>> read_result_images(std::string_view body);
+
 }  // namespace perdure::facades::agents_api

@@ -390,7 +390,9 @@ TEST(Events, ToolResultsAreChecked) {
   EXPECT_EQ(result(R"(,"success":true,"output":["x"])").error().param, "events[0].output[0]");
   EXPECT_EQ(
       result(R"(,"success":true,"output":[{"type":"input_image","image_url":"x"}])").error().param,
-      "events[0].output[0].type");
+      "events[0].output[0].image_url");
+  EXPECT_TRUE(
+      result(R"(,"success":true,"output":[{"type":"input_image","image_url":"https://x/a.png"}])"));
   EXPECT_EQ(result(R"(,"success":true,"x":1)").error().param, "events[0].x");
 }
 
