@@ -142,6 +142,21 @@ class FaultJournal final : public journal::JournalStore {
   Task<Result<std::vector<journal::Reservation>>> reservations(SessionKey key) override {
     return real_->reservations(std::move(key));
   }
+  Task<Result<std::vector<journal::SearchLag>>> search_lag(std::optional<ProjectId> of,
+                                                           std::optional<SessionKey> after,
+                                                           std::size_t limit) override {
+    return real_->search_lag(std::move(of), std::move(after), limit);
+  }
+  Task<Result<std::vector<journal::SearchLag>>> search_lag_of(
+      std::vector<SessionKey> keys) override {
+    return real_->search_lag_of(std::move(keys));
+  }
+  Task<Result<void>> index_items(std::vector<journal::SearchUpdate> updates) override {
+    return real_->index_items(std::move(updates));
+  }
+  Task<Result<journal::FoundItems>> find_items(journal::SearchQuery query) override {
+    return real_->find_items(std::move(query));
+  }
   Task<Result<std::uint64_t>> put_row(journal::Row row, std::uint64_t expected) override {
     while (faults_.hold_rows) co_await async::sleep_for(1);
     if (faults_.refuse_row)

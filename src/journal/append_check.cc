@@ -73,6 +73,30 @@ Result<void> check(const Budget& budget) {
   return {};
 }
 
+Result<void> check(const std::vector<SearchUpdate>& updates) {
+  std::size_t items = 0;
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    const SearchUpdate& update = updates[i];
+    items += update.items.size();
+    if (update.through <= update.from || (i > 0 && !(updates[i - 1].key < update.key)))
+      return fail(ErrorCode::kInvalidArgument,
+                  "Updates of the search index go forward, in the order of their sessions.");
+    for (const SearchItem& item : update.items)
+      if (item.text.size() > kMaxSearchText || item.text.find('\0') != std::string::npos)
+        return fail(ErrorCode::kInvalidArgument, "An item is too long for the search index.");
+  }
+  if (updates.size() > kMaxSearchUpdates || items > kMaxSearchItems)
+    return fail(ErrorCode::kTooLarge, "One write to the search index is bounded.");
+  return {};
+}
+
+Result<void> check(const SearchQuery& query) {
+  if (query.terms.empty() || query.terms.size() > kMaxSearchTerms)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("A search has 1 to {} words.", kMaxSearchTerms));
+  return {};
+}
+
 Result<void> check(const Row& row) {
   if (row.project.value.empty() || row.kind.empty() || row.id.empty())
     return fail(ErrorCode::kInvalidArgument, "A row has a project, a kind and an id.");

@@ -12,6 +12,8 @@ Result<void> check(const Append& append);
 Result<void> check(const Row& row);
 Result<void> check(const RowChanges& changes);
 Result<void> check(const Budget& budget);
+Result<void> check(const std::vector<SearchUpdate>& updates);
+Result<void> check(const SearchQuery& query);
 
 // The refusals that every store words the same.
 std::unexpected<Error> fenced(const SessionKey& key);

@@ -24,6 +24,7 @@
 #include "async/task.h"
 #include "base/error.h"
 #include "base/ids.h"
+#include "journal/search.h"
 #include "journal/shards.h"
 #include "journal/spend.h"
 
@@ -251,10 +252,10 @@ class JournalStore {
   /// append itself. With any error nothing of it is written.
   /// Appends of one caller are decided in the order in which they were begun.
   virtual Task<Result<Committed>> append(Append append) = 0;
-  /// Erases the session's entries, snapshots, effects, timers and unshared blobs; leaves a
-  /// tombstone. Guarded by the head like an append. Deleting a tombstone succeeds. Answers kept for
-  /// idempotency keys that name the session go too. What it has spent stays, without its id;
-  /// reservations it still has are settled in full.
+  /// Erases the session's entries, snapshots, effects, timers, rows of the search index and
+  /// unshared blobs; leaves a tombstone. Guarded by the head like an append. Deleting a tombstone
+  /// succeeds. Answers kept for idempotency keys that name the session go too. What it has spent
+  /// stays, without its id; reservations it still has are settled in full.
   virtual Task<Result<Committed>> delete_session(SessionKey key, std::uint64_t head) = 0;
   /// Adds 1 to each session's count of recoveries begun and gives the counts, in order; 0 for a
   /// session that is not there.
@@ -310,6 +311,24 @@ class JournalStore {
   virtual Task<Result<std::vector<UsageRow>>> usage(UsageQuery query) = 0;
   /// Of calls that run. kNotFound for a session that is not there.
   virtual Task<Result<std::vector<Reservation>>> reservations(SessionKey key) = 0;
+
+  // Search.
+
+  /// Sessions whose index is behind their head, in key order after `after`; of all projects where
+  /// none is named. Deleted ones are left out.
+  virtual Task<Result<std::vector<SearchLag>>> search_lag(std::optional<ProjectId> of,
+                                                          std::optional<SessionKey> after,
+                                                          std::size_t limit) = 0;
+  /// The same for these sessions, in key order.
+  virtual Task<Result<std::vector<SearchLag>>> search_lag_of(std::vector<SessionKey> keys) = 0;
+  /// Adds items and moves positions, all in one transaction. What does not begin at its session's
+  /// position, or is of a deleted session, is passed over: somebody else was faster; so is what
+  /// another node works on. At most kMaxSearchUpdates sessions, in key order and none twice, and
+  /// kMaxSearchItems items.
+  virtual Task<Result<void>> index_items(std::vector<SearchUpdate> updates) = 0;
+  /// Candidates for a ranking: for each term the newest `per_list` items that have it, and as many
+  /// of those that have all terms. Only what is in the index already.
+  virtual Task<Result<FoundItems>> find_items(SearchQuery query) = 0;
 
   // Resources.
 

@@ -40,4 +40,15 @@ inline constexpr std::size_t kMaxCollected = 1000;
 /// A read of at most this many entries is answered on the loop; longer ones leave it.
 inline constexpr std::size_t kMaxInlineEntries = 64;
 
+// Search (search.h).
+/// A term of the index in bytes: the beginning of a longer word stands for it.
+inline constexpr std::size_t kMaxTermBytes = 64;
+/// Different words of one question that are looked for.
+inline constexpr std::size_t kMaxSearchTerms = 12;
+/// Text of one item in the index: what comes behind is not found.
+inline constexpr std::size_t kMaxSearchText = 8 << 10;
+/// Sessions of one write to the index, and items.
+inline constexpr std::size_t kMaxSearchUpdates = 64;
+inline constexpr std::size_t kMaxSearchItems = 1024;
+
 }  // namespace perdure::journal

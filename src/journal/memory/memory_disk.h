@@ -21,6 +21,9 @@ struct MemorySession {
   std::map<std::uint64_t, Snapshot> snapshots;
   std::map<std::string, EffectRow> effects;
   std::map<std::string, TimerRow> timers;
+  std::uint64_t search_through = 0;
+  std::string search_agent;
+  std::vector<std::pair<std::uint64_t, SearchItem>> search_items;  ///< with ids that grow
 };
 
 class MemoryDisk {
@@ -35,6 +38,7 @@ class MemoryDisk {
   std::map<std::uint64_t, OutboxRow> outbox;
   std::map<IdempotencyScope, IdempotencyRecord> idempotency;
   std::map<RowKey, Row> rows;
+  std::uint64_t last_search_id = 0;
   MemorySpend spend;
 
   /// nullptr when there is none or only a tombstone.

@@ -1,12 +1,14 @@
 #include "journal/memory/memory_journal.h"
 
 #include <algorithm>
+#include <functional>
 #include <ranges>
 
 #include "base/planted_bug.h"
 #include "journal/append_check.h"
 #include "journal/limits.h"
 #include "journal/memory/memory_disk.h"
+#include "journal/search_terms.h"
 
 namespace perdure::journal {
 
@@ -496,6 +498,95 @@ Task<Result<Committed>> MemoryJournal::delete_row(ProjectId project, std::string
   co_await async::yield();
   if (erased == 0) co_return no_such_row(kind, id);
   co_return receipt_now();
+}
+
+// ---- search ---------------------------------------------------------------------------------
+
+Task<Result<std::vector<SearchLag>>> MemoryJournal::search_lag(std::optional<ProjectId> of,
+                                                               std::optional<SessionKey> after,
+                                                               std::size_t limit) {
+  co_await async::yield();
+  std::vector<SearchLag> behind;
+  std::lock_guard lock(disk_->mutex);
+  auto at = after ? disk_->sessions.upper_bound(*after) : disk_->sessions.begin();
+  for (; at != disk_->sessions.end() && behind.size() < limit; ++at) {
+    const MemorySession& session = at->second;
+    if (session.row.deleted || session.search_through >= session.row.head) continue;
+    if (!of || *of == at->first.project)
+      behind.push_back({at->first, session.search_through, session.row.head});
+  }
+  co_return behind;
+}
+
+Task<Result<std::vector<SearchLag>>> MemoryJournal::search_lag_of(std::vector<SessionKey> keys) {
+  co_await async::yield();
+  std::ranges::sort(keys);
+  std::vector<SearchLag> behind;
+  std::lock_guard lock(disk_->mutex);
+  for (SessionKey& key : keys) {
+    const MemorySession* session = disk_->living(key);
+    if (session && session->search_through < session->row.head)
+      behind.push_back({std::move(key), session->search_through, session->row.head});
+  }
+  co_return behind;
+}
+
+Task<Result<void>> MemoryJournal::index_items(std::vector<SearchUpdate> updates) {
+  CO_TRY_VOID(check(updates));
+  co_await async::yield();
+  {
+    std::lock_guard lock(disk_->mutex);
+    for (SearchUpdate& update : updates) {
+      MemorySession* session = disk_->living(update.key);
+      if (!session || session->search_through != update.from) continue;
+      session->search_through = update.through;
+      if (update.from == 0) session->search_agent = std::move(update.agent);
+      for (SearchItem& item : update.items)
+        session->search_items.emplace_back(++disk_->last_search_id, std::move(item));
+    }
+  }
+  co_await async::yield();
+  co_return Result<void>{};
+}
+
+/// A plain scan: this store is for small numbers.
+Task<Result<FoundItems>> MemoryJournal::find_items(SearchQuery query) {
+  CO_TRY_VOID(check(query));
+  co_await async::yield();
+  std::lock_guard lock(disk_->mutex);
+  std::vector<std::vector<std::uint64_t>> lists(query.terms.size() + 1);  // the last: all terms
+  std::map<std::uint64_t, FoundItem> having;
+  for (const auto& [key, session] : disk_->sessions) {
+    if (key.project != query.project || session.row.deleted || key.session.value == query.but)
+      continue;
+    if (query.agent && session.search_agent != *query.agent) continue;
+    if (query.workstream && session.row.workstream != query.workstream) continue;
+    for (const auto& [id, item] : session.search_items) {
+      std::vector<std::string> terms = indexed_terms(item.text);
+      std::size_t matches = 0;
+      for (std::size_t i = 0; i < query.terms.size(); ++i)
+        if (std::ranges::binary_search(terms, query.terms[i])) {
+          lists[i].push_back(id);
+          ++matches;
+        }
+      if (matches == query.terms.size()) lists.back().push_back(id);
+      if (matches > 0)
+        having.emplace(id,
+                       FoundItem{key.session, session.search_agent, session.row.workstream, item});
+    }
+  }
+  FoundItems found;
+  std::set<std::uint64_t> wanted;
+  for (std::vector<std::uint64_t>& list : lists) {
+    std::ranges::sort(list, std::greater());
+    if (list.size() > query.per_list) list.resize(query.per_list);
+    wanted.insert(list.begin(), list.end());
+    found.counts.push_back(list.size());
+  }
+  found.counts.pop_back();
+  for (std::uint64_t id : wanted) found.items.push_back(std::move(having.at(id)));
+  put_in_order(&found);
+  co_return found;
 }
 
 Task<Result<void>> MemoryJournal::ping() {

@@ -217,7 +217,34 @@ ALTER TABLE timer ALTER COLUMN shard SET NOT NULL;
 ALTER TABLE blob ADD COLUMN touched timestamptz NOT NULL DEFAULT clock_timestamp();
 )sql";
 
-constexpr std::array kSteps = {kFirst, kSpend, kNodes};
+// What can be searched (search.h). Texts are bytea, as callers and models wrote them.
+constexpr const char* kSearch = R"sql(
+CREATE TABLE search_session (
+  project text COLLATE "C" NOT NULL,
+  session text COLLATE "C" NOT NULL,
+  agent   text COLLATE "C" NOT NULL,
+  through bigint NOT NULL,
+  PRIMARY KEY (project, session)
+) WITH (fillfactor = 70);
+
+CREATE TABLE search_item (
+  id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  project text COLLATE "C" NOT NULL,
+  session text COLLATE "C" NOT NULL,
+  seq     bigint NOT NULL,
+  sub     bigint NOT NULL,
+  turn    bigint NOT NULL,
+  kind    integer NOT NULL,
+  item    text NOT NULL,
+  time    bigint NOT NULL,
+  text    bytea NOT NULL,
+  terms   tsvector NOT NULL
+);
+CREATE UNIQUE INDEX search_item_place ON search_item (project, session, seq, sub);
+CREATE INDEX search_item_terms ON search_item USING gin (terms);
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend, kNodes, kSearch};
 
 std::unexpected<Error> refused(const Connection& connection, const Failure& failure) {
   if (failure.sqlstate == "42501")

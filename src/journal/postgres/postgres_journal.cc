@@ -8,6 +8,7 @@
 #include "journal/postgres/pending_write.h"
 #include "journal/postgres/readers.h"
 #include "journal/postgres/row_changes.h"
+#include "journal/postgres/search_tables.h"
 #include "journal/postgres/spend_tables.h"
 #include "journal/postgres/writer.h"
 #include "journal/postgres/writes.h"
@@ -200,6 +201,17 @@ Task<Result<Committed>> PostgresJournal::delete_budget(ProjectId project, Budget
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
+Task<Result<void>> PostgresJournal::index_items(std::vector<SearchUpdate> updates) {
+  CO_TRY_VOID(check(updates));
+  // Another node's sessions are that node's to index: one writer each, so that a deletion is not
+  // overtaken by an update that knew nothing of it.
+  std::erase_if(updates, [&](const SearchUpdate& one) { return parts_->epoch_of(one.key) == 0; });
+  if (updates.empty()) co_return Result<void>{};
+  CO_TRY(done, co_await parts_->write({}, postgres::IndexItems(std::move(updates)), true));
+  static_cast<void>(done);
+  co_return Result<void>{};
+}
+
 // ---- reading --------------------------------------------------------------------------------
 
 Task<Result<SessionRow>> PostgresJournal::session(SessionKey key) {
@@ -269,6 +281,22 @@ Task<Result<Row>> PostgresJournal::get_row(ProjectId project, std::string kind, 
 
 Task<Result<std::vector<Row>>> PostgresJournal::list_rows(RowQuery query) {
   co_return co_await parts_->read(Length::kList, postgres::list_rows(std::move(query)));
+}
+
+Task<Result<std::vector<SearchLag>>> PostgresJournal::search_lag(std::optional<ProjectId> of,
+                                                                 std::optional<SessionKey> after,
+                                                                 std::size_t limit) {
+  co_return co_await parts_->read(Length::kList,
+                                  postgres::search_lag(std::move(of), std::move(after), limit));
+}
+
+Task<Result<std::vector<SearchLag>>> PostgresJournal::search_lag_of(std::vector<SessionKey> keys) {
+  co_return co_await parts_->read(Length::kList, postgres::search_lag_of(keys));
+}
+
+Task<Result<FoundItems>> PostgresJournal::find_items(SearchQuery query) {
+  CO_TRY_VOID(check(query));
+  co_return co_await parts_->read(Length::kList, postgres::find_items(std::move(query)));
 }
 
 Task<Result<void>> PostgresJournal::ping() {

@@ -77,6 +77,13 @@ class PostgresJournal final : public JournalStore, public LeaseStore {
   Task<Result<std::vector<UsageRow>>> usage(UsageQuery query) override;
   Task<Result<std::vector<Reservation>>> reservations(SessionKey key) override;
 
+  Task<Result<std::vector<SearchLag>>> search_lag(std::optional<ProjectId> of,
+                                                  std::optional<SessionKey> after,
+                                                  std::size_t limit) override;
+  Task<Result<std::vector<SearchLag>>> search_lag_of(std::vector<SessionKey> keys) override;
+  Task<Result<void>> index_items(std::vector<SearchUpdate> updates) override;
+  Task<Result<FoundItems>> find_items(SearchQuery query) override;
+
   Task<Result<std::uint64_t>> put_row(Row row, std::uint64_t expected_version) override;
   Task<Result<Committed>> write_rows(RowChanges changes) override;
   Task<Result<Row>> get_row(ProjectId project, std::string kind, std::string id) override;

@@ -91,7 +91,8 @@ Statement DeleteSession::statement(UnixMillis now) const {
       "(SELECT FROM journal j WHERE j.project = {0} AND j.blob = named.blob "
       "AND j.session <> {1}))",
       project, session, head, epoch, at_rest_);
-  for (std::string_view table : {"journal", "snapshot", "effect", "timer", "idempotency"})
+  for (std::string_view table :
+       {"journal", "snapshot", "effect", "timer", "idempotency", "search_item", "search_session"})
     sql += fmt::format(
         ", of_{0} AS (DELETE FROM {0} USING guard WHERE project = {1} AND session = {2})", table,
         project, session);

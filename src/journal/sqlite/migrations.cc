@@ -175,7 +175,39 @@ CREATE TABLE budget (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array kSteps = {kFirst, kSpend};
+// What can be searched (search.h). The full-text index has a column `terms` of search_item and no
+// text of its own: which items have a term is all that it is asked.
+constexpr const char* kSearch = R"sql(
+CREATE TABLE search_session (
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  agent   TEXT NOT NULL,
+  through INTEGER NOT NULL,
+  PRIMARY KEY (project, session)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE search_item (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  project TEXT NOT NULL,
+  session TEXT NOT NULL,
+  seq     INTEGER NOT NULL,
+  sub     INTEGER NOT NULL,
+  turn    INTEGER NOT NULL,
+  kind    INTEGER NOT NULL,
+  item    TEXT NOT NULL,
+  time    INTEGER NOT NULL,
+  text    BLOB NOT NULL,
+  terms   TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX search_item_place ON search_item (project, session, seq, sub);
+
+CREATE VIRTUAL TABLE search_text USING fts5 (
+  terms, content = 'search_item', content_rowid = 'id',
+  tokenize = "ascii tokenchars '_'", detail = none, columnsize = 0
+);
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend, kSearch};
 
 std::int64_t version_of(Connection& connection) {
   Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");

@@ -6,6 +6,7 @@
 #include "journal/sqlite/pending_write.h"
 #include "journal/sqlite/read_pool.h"
 #include "journal/sqlite/reads.h"
+#include "journal/sqlite/search_tables.h"
 #include "journal/sqlite/spend_tables.h"
 #include "journal/sqlite/writer.h"
 #include "journal/sqlite/writes.h"
@@ -189,6 +190,18 @@ Task<Result<Committed>> SqliteJournal::delete_budget(ProjectId project, BudgetSc
   co_return receipt(0, 0, written.epoch, written.time);
 }
 
+Task<Result<void>> SqliteJournal::index_items(std::vector<SearchUpdate> updates) {
+  CO_TRY_VOID(check(updates));
+  auto work = [updates = std::move(updates)](Connection& connection, UnixMillis,
+                                             StoreStats&) -> Result<bool> {
+    sqlite::index_items(connection, updates);
+    return true;
+  };
+  CO_TRY(done, co_await sqlite::submit(&parts_->writer, {}, {}, std::move(work)));
+  static_cast<void>(done);
+  co_return Result<void>{};
+}
+
 // ---- short reads ----------------------------------------------------------------------------
 
 Task<Result<SessionRow>> SqliteJournal::session(SessionKey key) {
@@ -290,6 +303,28 @@ Task<Result<std::vector<Budget>>> SqliteJournal::budgets(ProjectId project) {
 Task<Result<std::vector<UsageRow>>> SqliteJournal::usage(UsageQuery query) {
   co_return co_await parts_->long_read([query = std::move(query)](Connection& connection) {
     return sqlite::usage(connection, query);
+  });
+}
+
+Task<Result<std::vector<SearchLag>>> SqliteJournal::search_lag(std::optional<ProjectId> of,
+                                                               std::optional<SessionKey> after,
+                                                               std::size_t limit) {
+  co_return co_await parts_->long_read(
+      [of = std::move(of), after = std::move(after), limit](Connection& connection) {
+        return sqlite::search_lag(connection, of, after, limit);
+      });
+}
+
+Task<Result<std::vector<SearchLag>>> SqliteJournal::search_lag_of(std::vector<SessionKey> keys) {
+  co_return co_await parts_->long_read([keys = std::move(keys)](Connection& connection) {
+    return sqlite::search_lag_of(connection, keys);
+  });
+}
+
+Task<Result<FoundItems>> SqliteJournal::find_items(SearchQuery query) {
+  CO_TRY_VOID(check(query));
+  co_return co_await parts_->long_read([query = std::move(query)](Connection& connection) {
+    return sqlite::find_items(connection, query);
   });
 }
 

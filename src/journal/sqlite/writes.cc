@@ -6,6 +6,7 @@
 #include "base/planted_bug.h"
 #include "journal/append_check.h"
 #include "journal/limits.h"
+#include "journal/sqlite/search_tables.h"
 #include "journal/sqlite/spend_tables.h"
 
 namespace perdure::journal::sqlite {
@@ -224,6 +225,7 @@ Result<Written> erase_session(Connection& connection, const StoreIdentity& ident
     while (rows.next()) hashes.push_back(rows.text(0));
   }
   forget_session_spend(connection, key, now);
+  forget_search(connection, key);
   for (std::string_view table : {"journal", "snapshot", "effect", "timer", "idempotency"})
     connection.run("DELETE FROM " + std::string(table) + " WHERE project = ? AND session = ?",
                    project.value, session.value);
