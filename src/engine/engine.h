@@ -47,6 +47,8 @@ namespace perdure::engine {
 using async::Task;
 using journal::Committed;
 
+class SearchIndex;
+
 // ---- commands ---------------------------------------------------------------------------------
 
 /// What the caller wants remembered with the commit, for a repeated request.
@@ -74,6 +76,7 @@ struct CreateSession {
   std::map<std::string, std::string> metadata;
   std::optional<std::string> workstream;  ///< of the project; is_workstream_id
   std::optional<models::Money> spend_limit;
+  std::vector<std::string> server_tools;  ///< names of tools that this server runs
   std::vector<InputMessage> input;
   /// Called with the view that will be true after the commit, to make the stored answer.
   std::function<Idempotency(const SessionView&)> idempotency;
@@ -136,6 +139,7 @@ struct Settings {
   std::int64_t store_again_ms = 1000;        ///< until a store that refused is asked again
   int max_model_calls_per_turn = 64;
   std::size_t max_awake = 20'000;     ///< idle actors above this many leave at once
+  std::vector<std::string> server_tools;  ///< for sessions that have no function of that name
   bool rebuild_after_append = false;  ///< for tests: state is dropped and folded anew each time
 };
 
@@ -152,7 +156,8 @@ class Engine {
   /// limit on money needs that. Else kInvalidArgument with a sentence.
   virtual Result<void> priced(std::string_view model) const = 0;
 
-  /// kInvalidArgument, kConflict (id exists), kUnavailable. Input starts the first turn.
+  /// kInvalidArgument (of a name in `server_tools`: `param` is "server_tools"), kConflict (id
+  /// exists), kUnavailable. Input starts the first turn.
   virtual Task<Result<Created>> create_session(CreateSession command) = 0;
   /// All of the batch or nothing. A message starts a turn, or joins the running one at its next
   /// model call. kInvalidArgument with reason "unknown_call" for a result nobody waits for;
@@ -226,6 +231,7 @@ struct EngineParts {
   policy::Stops& stops;                           ///< loaded; `policy` asks them too
   tools::ServerTools* server_tools = nullptr;     ///< none: no agent may name a server
   const cluster::Ownership* ownership = nullptr;  ///< none: every session is this process's
+  SearchIndex* search = nullptr;                  ///< is told of what is committed
 };
 
 std::unique_ptr<Engine> make_engine(EngineParts parts, Settings settings);

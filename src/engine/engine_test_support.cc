@@ -123,6 +123,8 @@ void World::open() {
   tools_ = std::make_unique<tools::Registry>();
   tools_->add(std::make_unique<CountingTool>(outside, "opaque", tools::RepeatClass::kOpaque));
   tools_->add(std::make_unique<CountingTool>(outside, "keyed", tools::RepeatClass::kKeyed));
+  search = std::make_unique<SearchIndex>(io.get_executor(), *journal);
+  add_search_tools(tools_.get(), search.get(), search_within_workstream);
   stops = std::make_unique<policy::Stops>(env, io.get_executor(), *journal);
   if (auto loaded = run(stops->load()); !loaded) throw std::runtime_error(loaded.error().message);
   stopped_policy_ = std::make_unique<policy::StoppedPolicy>(*stops, policy);
@@ -130,7 +132,15 @@ void World::open() {
 }
 
 EngineParts World::parts_over(journal::JournalStore& store) {
-  return {env, io.get_executor(), store, *catalog_, *stopped_policy_, *tools_, *stops, &servers_};
+  return {.env = env,
+          .executor = io.get_executor(),
+          .journal = store,
+          .models = *catalog_,
+          .policy = *stopped_policy_,
+          .tools = *tools_,
+          .stops = *stops,
+          .server_tools = &servers_,
+          .search = search.get()};
 }
 
 void World::until(std::function<bool()> condition) {
@@ -170,6 +180,7 @@ void World::restart(bool recover) {
 void World::stop() {
   if (!engine) return;
   finish(begin(ended(engine->drain())));
+  finish(begin(ended(search->drain())));
   settle();
   engine.reset();
   journal.reset();

@@ -19,6 +19,7 @@
 #include "async/blocking_pool.h"
 #include "engine/engine.h"
 #include "engine/fault_journal.h"
+#include "engine/search_tools.h"
 #include "journal/memory/memory_journal.h"
 #include "journal/sqlite/sqlite_journal.h"
 #include "models/catalog.h"
@@ -220,6 +221,8 @@ class World {
   DenyOne policy;
   std::unique_ptr<policy::Stops> stops;
   Faults faults;
+  std::unique_ptr<SearchIndex> search;
+  bool search_within_workstream = false;  ///< of the tools, for what starts next
   std::unique_ptr<Engine> engine;
   std::unique_ptr<journal::JournalStore> journal;
   ProjectId project{"default"};

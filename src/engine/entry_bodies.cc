@@ -304,22 +304,41 @@ models::Price price_from_json(const json::object& object) {
           .output = get_int(object, "output")};
 }
 
-json::object to_json(const AgentConfig& agent) {
-  json::array functions;
-  for (const FunctionConfig& function : agent.functions) {
+namespace {
+
+json::array to_json(const std::vector<FunctionConfig>& functions) {
+  json::array array;
+  for (const FunctionConfig& function : functions) {
     json::object one{{"name", function.name},
                      {"description", function.description},
                      {"parameters", function.parameters}};
     if (function.async) one["async"] = true;
     if (function.deferred) one["deferred"] = true;
-    functions.push_back(std::move(one));
+    array.push_back(std::move(one));
   }
+  return array;
+}
+
+std::vector<FunctionConfig> functions_from_json(const json::array& array) {
+  std::vector<FunctionConfig> functions;
+  for (const json::value& value : array) {
+    const json::object& function = value.as_object();
+    functions.push_back({text_of(function, "name"), text_of(function, "description"),
+                         text_of(function, "parameters"), get_bool(function, "async"),
+                         get_bool(function, "deferred")});
+  }
+  return functions;
+}
+
+}  // namespace
+
+json::object to_json(const AgentConfig& agent) {
   json::object object{{"id", agent.id},
                       {"version", agent.version ? json::value(*agent.version) : json::value()},
                       {"name", optional_text(agent.name)},
                       {"model", agent.model},
                       {"instructions", optional_text(agent.instructions)},
-                      {"functions", std::move(functions)},
+                      {"functions", to_json(agent.functions)},
                       {"mcp_servers", to_json(agent.mcp_servers)},
                       {"reasoning_effort", optional_text(agent.reasoning_effort)},
                       {"reasoning_summary", optional_text(agent.reasoning_summary)},
@@ -328,6 +347,7 @@ json::object to_json(const AgentConfig& agent) {
                       {"service_tier", agent.service_tier}};
   if (agent.blocking_compaction) object["blocking_compaction"] = true;
   if (agent.tool_search) object["tool_search"] = *agent.tool_search;
+  if (!agent.server_tools.empty()) object["server_tools"] = to_json(agent.server_tools);
   return object;
 }
 
@@ -339,12 +359,8 @@ AgentConfig agent_from_json(const json::object& object) {
   agent.name = optional_text(object, "name");
   agent.model = text_of(object, "model");
   agent.instructions = optional_text(object, "instructions");
-  for (const json::value& value : get_array(object, "functions")) {
-    const json::object& function = value.as_object();
-    agent.functions.push_back({text_of(function, "name"), text_of(function, "description"),
-                               text_of(function, "parameters"), get_bool(function, "async"),
-                               get_bool(function, "deferred")});
-  }
+  agent.functions = functions_from_json(get_array(object, "functions"));
+  agent.server_tools = functions_from_json(get_array(object, "server_tools"));
   for (const json::value& server : get_array(object, "mcp_servers"))
     agent.mcp_servers.push_back(mcp_server_from_json(server.as_object()));
   agent.reasoning_effort = optional_text(object, "reasoning_effort");

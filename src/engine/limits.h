@@ -86,6 +86,30 @@ inline constexpr int kMaxShrinks = 3;
 /// Model calls on a page of a turn's context record.
 inline constexpr std::size_t kMaxCallsOfRecord = 100;
 
+// Search (search_index.h).
+/// Items of each list that a ranking looks at (journal::SearchQuery::per_list).
+inline constexpr std::size_t kSearchCandidates = 60;
+/// Words of a question as they are sent.
+inline constexpr std::size_t kMaxQuestionBytes = 1024;
+/// Text of a message in the index, of a call's arguments or a result, and of a hit.
+inline constexpr std::size_t kSearchedMessageBytes = 8 << 10;
+inline constexpr std::size_t kSearchedCallBytes = 1 << 10;
+inline constexpr std::size_t kMaxSnippetBytes = 320;
+/// Sessions that one search brings up to date itself, at most; the rest it leaves to the indexer.
+inline constexpr std::size_t kMaxCaughtUp = 512;
+/// How often a search looks again for what another node indexes, and the pause before that.
+inline constexpr int kSearchWaits = 20;
+inline constexpr std::int64_t kSearchWaitMs = 100;
+/// The indexer lets so much time pass, so that the commits of a turn are read together.
+inline constexpr std::int64_t kIndexAfterMs = 500;
+/// … and so much between two pieces of work, so that it takes little from who does not search.
+inline constexpr std::int64_t kIndexPauseMs = 100;
+/// Sessions that it remembers as changed; for more it looks at all.
+inline constexpr std::size_t kMaxNoted = 100'000;
+/// Results of one search that the model is shown, and a turn that it reads, in bytes.
+inline constexpr std::int64_t kMaxToolHits = 10;
+inline constexpr std::size_t kMaxReadTurnBytes = 16 << 10;
+
 /// Output tokens that are put aside for a call of a model without max_output_tokens.
 inline constexpr std::int64_t kExpectedAnswerTokens = 8192;
 

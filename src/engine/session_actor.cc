@@ -6,6 +6,7 @@
 #include "engine/async_results.h"
 #include "engine/limits.h"
 #include "engine/load_session.h"
+#include "engine/search_index.h"
 
 namespace perdure::engine {
 
@@ -68,8 +69,35 @@ Task<Result<Created>> SessionActor::create(CreateSession command) {
   co_return created;
 }
 
+Result<void> SessionActor::add_server_tools(AgentConfig* agent,
+                                            const std::vector<std::string>& asked) const {
+  const auto has = [](const std::vector<FunctionConfig>& list, std::string_view name) {
+    return std::ranges::any_of(list, [&](const FunctionConfig& one) { return one.name == name; });
+  };
+  const auto give = [&](const std::string& name) {
+    const tools::Tool* tool = core_.parts.tools.find(name);
+    if (!tool || !tool->by_name_only()) return false;
+    if (!has(agent->server_tools, name))
+      agent->server_tools.push_back(
+          {name, std::string(tool->description()), std::string(tool->parameters())});
+    return true;
+  };
+  for (const std::string& name : core_.settings.server_tools)
+    if (!has(agent->functions, name)) give(name);
+  for (const std::string& name : asked) {
+    if (has(agent->functions, name))
+      return fail(ErrorCode::kInvalidArgument,
+                  "The agent has a function of the name '" + name + "' already.", "server_tools");
+    if (!give(name))
+      return fail(ErrorCode::kInvalidArgument,
+                  "This server has no tool of the name '" + name + "'.", "server_tools");
+  }
+  return {};
+}
+
 Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
   state_.key = key_;
+  CO_TRY_VOID(add_server_tools(&command.agent, command.server_tools));
   Batch batch = new_batch();
   SessionCreatedBody body{std::move(command.agent),      std::move(command.environment),
                           std::move(command.metadata),   std::move(command.principal),
@@ -408,6 +436,7 @@ Task<Result<Committed>> SessionActor::commit(Batch batch, Idempotency idempotenc
   state_.snapshot_seq = snapshot_seq;
   receipt_ = *receipt;
   note_commit(entries, old_head);
+  if (core_.parts.search) core_.parts.search->note(key_);
   for (const auto& event : events) publish(event);
   // A call that a cancel (or its own end) has closed is told so after the fact is on disk.
   cancel_running(/*all=*/false);

@@ -160,6 +160,8 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   TurnLoopParts loop_parts(bool retry_due = false) const;
   const policy::Stop* stop_of(const SessionState& state) const;
   Task<Result<Created>> write_creation(CreateSession command);
+  /// Gives the agent the tools of this server that the operator and the command name.
+  Result<void> add_server_tools(AgentConfig* agent, const std::vector<std::string>& asked) const;
   /// Appends, makes the batch's state the state, shows its events, starts its effects.
   Task<Result<Committed>> commit(Batch batch, Idempotency idempotency);
   void note_commit(const std::vector<journal::Entry>& entries, std::uint64_t old_head);

@@ -50,6 +50,8 @@ struct AgentConfig {
   std::vector<FunctionConfig> functions;
   std::vector<McpServerConfig> mcp_servers;
   std::optional<std::size_t> tool_search;  ///< its position among all tools of the agent
+  /// That this server runs, as the session was given them.
+  std::vector<FunctionConfig> server_tools;
   std::optional<std::string> reasoning_effort;
   std::optional<std::string> reasoning_summary;
   std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer

@@ -38,7 +38,8 @@ std::string name_for(const std::string& server, const std::string& tool,
 
 OfferedTools name_tools(const AgentConfig& agent, const ToolLists& lists) {
   std::set<std::string> taken;
-  for (const FunctionConfig& function : agent.functions) taken.insert(function.name);
+  for (const auto* list : {&agent.functions, &agent.server_tools})
+    for (const FunctionConfig& function : *list) taken.insert(function.name);
   taken.emplace(kToolSearch);
   OfferedTools offered;
   for (const McpServerConfig& server : agent.mcp_servers) {

@@ -63,6 +63,7 @@ std::vector<models::FunctionTool> listed_functions(const AgentConfig& agent) {
   std::vector<models::FunctionTool> tools;
   for (const FunctionConfig& function : agent.functions)
     if (!is_deferred(agent, function)) tools.push_back(tool_of(function));
+  for (const FunctionConfig& tool : agent.server_tools) tools.push_back(tool_of(tool));
   if (offers_tool_search(agent))
     tools.push_back(
         {std::string(kToolSearch),

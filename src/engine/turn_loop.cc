@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/raw_json.h"
 #include "engine/compaction.h"
@@ -87,6 +89,11 @@ class TurnLoop {
                     parts_.stop->id);
   }
 
+  bool was_given(std::string_view tool) const {
+    return std::ranges::any_of(batch_.state().agent->server_tools,
+                               [&](const FunctionConfig& given) { return given.name == tool; });
+  }
+
   /// A function call of the last response that is not simply the client's.
   Result<void> decide(OpenCall call) {
     const SessionState& state = batch_.state();
@@ -101,6 +108,7 @@ class TurnLoop {
       return {};
     };
     tools::Tool* tool = call.mcp ? nullptr : parts_.tools.find(call.name);
+    if (tool && tool->by_name_only() && !was_given(call.name)) tool = nullptr;
     bool is_known = tool || call.mcp ||
                     std::ranges::any_of(
                         state.agent->functions,

@@ -19,12 +19,20 @@ namespace perdure::http {
 /// A function or bound member; called on the loop. Takes the request by value: it is a coroutine.
 using Handler = std::function<Task<Response>(Request)>;
 
+/// A query parameter, for /openapi.json.
+struct QueryParameter {
+  std::string name;
+  std::string summary;
+  bool required = false;
+};
+
 struct Route {
   std::string method;
   std::string path;
   std::string summary;  ///< one line for /openapi.json
   std::string tag;      ///< the facade it belongs to
-  bool open = false;    ///< needs no Authorization header (health checks)
+  std::vector<QueryParameter> query = {};
+  bool open = false;  ///< needs no Authorization header (health checks)
   std::size_t max_body = 8 << 20;
   Handler handler;
   /// What a request is about, as "PROJECT LF SESSION", so that of many servers the right one may be

@@ -57,6 +57,8 @@ class Tool {
   /// JSON Schema text of the arguments.
   virtual std::string_view parameters() const = 0;
   virtual RepeatClass repeat_class() const = 0;
+  /// Whether only those sessions have it that were given it by name when they were created.
+  virtual bool by_name_only() const { return false; }
   /// The tool outlives the call. After a cancel it returns soon, with success = false.
   virtual Task<ToolResult> run(ToolCall call, async::CancelToken cancel) = 0;
 };
