@@ -18,6 +18,7 @@
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
 #include "cli/money_flags.h"
+#include "cli/search_commands.h"
 #include "main/app.h"
 #include "main/config.h"
 #include "main/process.h"
@@ -44,6 +45,7 @@ struct Choice {
   bool with_lifted = false;
   bool sandbox = false;
   UsageFlags usage;
+  SearchFlags search;
   std::string turn;
   BudgetFlags budget;
   app::MigrateFlags migrate;
@@ -359,6 +361,27 @@ void add_usage(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_search(CLI::App& root, Choice& choice) {
+  CLI::App* command = root.add_subcommand("search", "Find what was said and done in sessions");
+  SearchFlags& flags = choice.search;
+  command->add_option("WORDS", flags.words, "The words to look for")->required();
+  command->add_option("--agent", flags.agent, "Only sessions of this agent")->type_name("ID");
+  command->add_option("--workstream", flags.workstream, "Only sessions of this workstream")
+      ->type_name("ID");
+  command->add_option("--limit", flags.limit, "How many, at most 100 [20]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100));
+  command->add_option("--after", flags.after, "Begin behind this result of an earlier search")
+      ->type_name("ITEM");
+  command->add_option("--project", flags.project, "Another project's")->type_name("NAME");
+  add_client_flags(*command, choice);
+  command->callback([&choice] {
+    choice.run = [&choice](const Environment& environment) {
+      return search(choice.common, environment, choice.search);
+    };
+  });
+}
+
 void add_budget_name(CLI::App& command, Choice& choice) {
   command.add_option("SCOPE", choice.budget.scope, "project, workstream or agent")
       ->required()
@@ -556,6 +579,7 @@ int run(int argc, char** argv) {
   add_stop(root, choice);
   add_models(root, choice);
   add_usage(root, choice);
+  add_search(root, choice);
   add_budgets(root, choice);
   add_doctor(root, choice);
   add_migrate(root, choice);

@@ -20,11 +20,13 @@
 #include "base/log.h"
 #include "cluster/membership.h"
 #include "engine/engine.h"
+#include "engine/search_tools.h"
 #include "facades/admin/admin_api.h"
 #include "facades/admin/budgets_api.h"
 #include "facades/admin/contexts_api.h"
 #include "facades/admin/errors.h"
 #include "facades/admin/models_api.h"
+#include "facades/admin/search_api.h"
 #include "facades/admin/stops_api.h"
 #include "facades/agents_api/agents_routes.h"
 #include "facades/agents_api/errors.h"
@@ -176,6 +178,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<tools::McpServers> mcp_servers_;
   std::unique_ptr<NodeRequests> node_requests_;
   std::unique_ptr<cluster::Membership> membership_;
+  std::unique_ptr<engine::SearchIndex> search_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<resources::SavedAgents> agents_;
@@ -186,6 +189,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
   std::unique_ptr<facades::admin::BudgetsApi> budgets_api_;
   std::unique_ptr<facades::admin::ContextsApi> contexts_api_;
+  std::unique_ptr<facades::admin::SearchApi> search_api_;
   std::unique_ptr<Guard> guard_;
   std::unique_ptr<Forwarder> forwarder_;
   http::Router router_;
@@ -288,6 +292,11 @@ void Server::make_doors() {
   if (leases_)
     membership_ =
         std::make_unique<cluster::Membership>(env_, loop_.get_executor(), *leases_, *this);
+  search_ = std::make_unique<engine::SearchIndex>(loop_.get_executor(), *store_, membership_.get());
+  engine::add_search_tools(&tools_, search_.get(), config_.search_within_workstream);
+  engine::Settings settings;
+  if (config_.search_sessions)
+    settings.server_tools = {std::string(engine::kSearchTool), std::string(engine::kReadTool)};
   engine_ = engine::make_engine({.env = env_,
                                  .executor = loop_.get_executor(),
                                  .journal = *store_,
@@ -296,8 +305,9 @@ void Server::make_doors() {
                                  .tools = tools_,
                                  .stops = *stops_,
                                  .server_tools = mcp_servers_.get(),
-                                 .ownership = membership_.get()},
-                                {});
+                                 .ownership = membership_.get(),
+                                 .search = search_.get()},
+                                std::move(settings));
   answers_ = std::make_unique<StoredAnswers>(*store_);
   agents_ = std::make_unique<resources::SavedAgents>(env_, *store_);
   agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, *agents_, env_,
@@ -319,6 +329,7 @@ void Server::make_doors() {
                                                               identity::caller_of);
   contexts_api_ =
       std::make_unique<facades::admin::ContextsApi>(*engine_, *keys_, identity::caller_of);
+  search_api_ = std::make_unique<facades::admin::SearchApi>(*search_, *keys_, identity::caller_of);
   GuardSettings guarding{
       .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_};
   if (leases_)
@@ -338,6 +349,7 @@ void Server::make_doors() {
   stops_api_->add_routes(doors);
   budgets_api_->add_routes(doors);
   contexts_api_->add_routes(doors);
+  search_api_->add_routes(doors);
   for (const http::Route& route : doors.routes())
     router_.add(count(guard_->protect(forwarder_ ? forwarder_->spread(route) : route)));
   admin_api_->describe(router_);
@@ -381,6 +393,7 @@ bool Server::serve() {
   async::spawn(executor, "signals", wait_for_signals());
   async::spawn(executor, "recovery", recover());
   async::spawn(executor, "garbage", collect_garbage());
+  async::spawn(executor, "search index", search_->run());
   if (!published_) async::spawn(executor, "publish", publish_when_possible());
   loop_.restart();
   while (!ended_) loop_.run_one();
@@ -462,6 +475,7 @@ Task<> Server::recover() {
 }
 
 Task<> Server::take_up(journal::Shards shards) {
+  search_->sweep();
   co_await engine_->recover(shards);
   if (std::exchange(recovering_, false) && !draining_) log::info("ready", {{"url", url()}});
 }
@@ -519,6 +533,7 @@ Task<> Server::drain() {
   async::spawn(loop_.get_executor(), "cut off", cut_off());
   clean_ = co_await http_server_->drain(kDrainMs);
   co_await engine_->drain();
+  co_await search_->drain();
   if (membership_) co_await membership_->leave();
   drained_.notify();
   signals_.cancel();

@@ -209,6 +209,16 @@ bool same_host(std::string_view host, const Address& listen,
   return !error && own == address;
 }
 
+Result<void> read_search(TomlSection& tools, Config& config) {
+  config.search_sessions = tools.boolean("search_sessions").value_or(false);
+  const std::string scope = tools.text("search_scope").value_or("project");
+  if (scope != "project" && scope != "workstream")
+    return tools.wrong("search_scope",
+                       fmt::format("is '{}'; it must be \"project\" or \"workstream\"", scope));
+  config.search_within_workstream = scope == "workstream";
+  return {};
+}
+
 Result<void> read_mcp(TomlSection& file, TomlSection& tools, Config& config) {
   config.mcp_allow = tools.texts("mcp_allow");
   for (const std::string& url : config.mcp_allow)
@@ -338,6 +348,7 @@ Result<Config> read_config(Mode mode, const Flags& flags, const Environment& env
   TomlSection tools = file.section("tools");
   TRY_VOID(read_providers_and_models(file, config));
   TRY_VOID(read_mcp(file, tools, config));
+  TRY_VOID(read_search(tools, config));
   for (const TomlSection* section :
        {&server, &store, &log_section, &cluster, &secrets, &tools, &file})
     TRY_VOID(section->finish());

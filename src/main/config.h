@@ -98,6 +98,8 @@ struct Config {
   std::vector<ModelConfig> models;
   std::vector<std::string> mcp_allow;  ///< beginnings of the URLs of MCP servers
   std::vector<McpServerConfig> mcp_servers;
+  bool search_sessions = false;           ///< every session's model may search earlier ones
+  bool search_within_workstream = false;  ///< … of its own workstream only, where it has one
   std::vector<models::PoolEntry> pools;
   std::optional<std::string> default_model;  ///< `dev --model`: what the banner proposes
   std::string file;                          ///< the file that was read, empty if none

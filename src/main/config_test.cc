@@ -231,6 +231,8 @@ upstream = "gpt-5"
 context_window = 400000
 [tools]
 mcp_allow = ["https://tools.example/team/"]
+search_sessions = true
+search_scope = "workstream"
 [[mcp_server]]
 label = "desk"
 url = "http://127.0.0.1:3000/mcp"
@@ -259,6 +261,8 @@ price = {input = 2.50, cached_input = 0.25, cache_write = 3.125, output = 10}
   EXPECT_EQ(config.models[1].upstream, "small");
   EXPECT_TRUE(config.models[1].name_tools);
   EXPECT_EQ(config.mcp_allow, std::vector<std::string>{"https://tools.example/team/"});
+  EXPECT_TRUE(config.search_sessions);
+  EXPECT_TRUE(config.search_within_workstream);
   ASSERT_EQ(config.mcp_servers.size(), 1u);
   EXPECT_EQ(config.mcp_servers[0].authorization_env, "DESK_TOKEN");
   EXPECT_EQ(config.models[1].max_output_tokens, 512);
@@ -367,6 +371,9 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"BadMcpAllow", "[tools]\nmcp_allow = ['tools.example']\n",
                 "perdure.toml:2: [tools] mcp_allow has 'tools.example': The URL is refused: it is "
                 "not an absolute URL."},
+        Mistake{"BadSearchScope", "[tools]\nsearch_scope = 'all'\n",
+                "perdure.toml:2: [tools] search_scope is 'all'; it must be \"project\" or "
+                "\"workstream\""},
         Mistake{"McpServerWithoutUrl", "[[mcp_server]]\nlabel = 'x'\n",
                 "perdure.toml:1: [[mcp_server]] url is missing"},
         Mistake{"TwoMcpServers",

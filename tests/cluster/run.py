@@ -117,6 +117,31 @@ class Cluster(unittest.TestCase):
             self.assertEqual(other.request("DELETE", f"/v1/agents/sessions/{session}")[0], 200)
             self.assertEqual(owner.request("GET", f"/v1/agents/sessions/{session}")[0], 404)
 
+    def test_a_search_at_any_node_knows_the_sessions_of_all(self):
+        a, b = self.nodes()
+        sessions = [self.session_of(a), self.session_of(b)]
+        for session in sessions:
+            a.wait_for(session, "idle")
+
+        def found(node, words):
+            status, _, page = node.request("GET", f"/api/search?q={words}&limit=100")
+            self.assertEqual(status, 200, page)
+            return {hit["session"] for hit in page["data"]}, page["complete"]
+
+        for node in (a, b):
+            self.wait(lambda node=node: found(node, "hello") == (set(sessions), True))
+        self.assertEqual(b.send(sessions[0], [message("a walrus")])[0], 202)
+        b.wait_for(sessions[0], "idle")
+        self.wait(lambda: found(b, "walrus") == ({sessions[0]}, True))
+        # Whoever takes the sessions of a dead node up takes up its index, too.
+        self.assertEqual(a.send(sessions[0], [message("a heron")])[0], 202)
+        b.wait_for(sessions[0], "idle")
+        a.kill()
+        self.wait(lambda: self.again(lambda: b.request("GET", "/api/search?q=heron"))[0] == 200)
+        self.wait(lambda: found(b, "heron") == ({sessions[0]}, True))
+        self.assertEqual(self.again(lambda: b.request("DELETE", f"/v1/agents/sessions/{sessions[0]}"))[0], 200)
+        self.assertEqual(found(b, "heron"), (set(), True))
+
     def test_one_key_creates_one_session_wherever_it_is_sent(self):
         a, b = self.nodes()
         for number in range(8):

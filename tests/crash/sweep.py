@@ -109,17 +109,29 @@ class Scenario:
 
     def check(self, expected, model, window=None):
         expected = self.check_transcript(expected, window)
-        turns = self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns")[2]["data"]
+        turns = self.surely(
+            lambda: self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns"))[2]["data"]
         assert [turn["status"] for turn in turns] == ["completed"] * self.turns, turns
         # What was acknowledged is acknowledged the same way again, and changes nothing.
-        again = self.server.create(self.said[0], "create", self.tools())
+        again = self.surely(lambda: self.server.create(self.said[0], "create", self.tools()))
         assert again[0] == 201 and again[2] == self.acknowledged["create"][1], again
-        assert self.server.send(self.session, [message(self.said[-1])], "omega")[0] == 202
+        assert self.surely(lambda: self.server.send(self.session, [message(self.said[-1])], "omega"))[0] == 202
         assert self.transcript() == expected, "a repeated request was carried out twice"
+        self.check_search()
         # Every request the model saw had everything acknowledged before it in its context, once.
         with model.lock:
             requests = list(model.requests)
         self.check_requests(requests)
+
+    def check_search(self):
+        """Every message is found, and once: the index has followed the journal through the crash."""
+        words = "+".join(["heard", *(text.split()[0] for text in self.said)])
+        status, _, page = self.surely(lambda: self.server.request("GET", f"/api/search?q={words}&limit=100"))
+        assert status == 200 and page["complete"], (status, page)
+        found = [hit["item"] for hit in page["data"] if hit["kind"] == "message"]
+        messages = [item["id"] for item in self.surely(lambda: self.server.items(self.session))
+                    if item["type"] == "message"]
+        assert sorted(found) == sorted(messages), f"found {found} of {messages}"
 
     def check_requests(self, requests):
         for request in requests:

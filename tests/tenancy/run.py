@@ -98,6 +98,9 @@ class Tenancy:
         if path == BUDGET:
             self.budget(method, name)
             return
+        if path == "/api/search":
+            self.search(name)
+            return
         parameters = re.findall(r"\{(\w+)\}", path)
         if any(parameter not in ids for parameter in parameters):
             self.check(name, False, f"no rule for {parameters}: add one")
@@ -113,6 +116,19 @@ class Tenancy:
             self.check(name + " (indistinguishable)", (status, text) == other, f"{text} and {other}")
         leaks = [secret for secret in self.secrets if secret in text]
         self.check(name + " (no leak)", not leaks, f"mentions {leaks}")
+
+    def search(self, name):
+        """Alpha's words: found by alpha, and by nobody else, also not by asking for alpha's project."""
+        status, _, answer = self.call("alpha", "GET", "/api/search?q=heron")
+        self.check(f"{name} by the owner", status == 200 and answer["data"], f"{status} {answer}")
+        item = answer["data"][0]["item"] if status == 200 and answer["data"] else "msg_x"
+        status, _, answer = self.call("beta", "GET", "/api/search?q=heron")
+        self.check(f"{name} (no leak)", status == 200 and answer["data"] == [], f"{status} {answer}")
+        for more in ("project=alpha", f"after={item}"):
+            answers = [self.call("beta", "GET", "/api/search?q=heron&" + question)[::2]
+                       for question in (more, more.replace("alpha", "never").replace(item, "msg_never"))]
+            self.check(f"{name} {more}", answers[0][0] in (400, 404), answers[0])
+            self.check(f"{name} {more} (indistinguishable)", answers[0] == answers[1], answers)
 
     def budget(self, method, name):
         """Alpha's budgets: not found by beta, and beta's of the same name are others."""

@@ -14,6 +14,10 @@ inline constexpr std::size_t kMaxTurnsOfUsage = 100;
 /// Model calls of one turn on a page of its context record.
 inline constexpr std::size_t kMaxCallsOfContext = 100;
 
+/// Results on a page of a search.
+inline constexpr std::size_t kDefaultHits = 20;
+inline constexpr std::size_t kMaxHits = 100;
+
 /// Of an agent or workstream, in bytes.
 inline constexpr std::size_t kMaxBudgetId = 256;
 

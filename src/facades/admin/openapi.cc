@@ -48,8 +48,14 @@ json::object operation(const http::Route& route) {
   const auto answer = [](std::string_view words) { return json::object{{"description", words}}; };
   json::object result{{"operationId", operation_id(route)}, {"summary", route.summary}};
   if (!route.tag.empty()) result["tags"] = json::array{route.tag};
-  if (json::array parameters = path_parameters(route.path); !parameters.empty())
-    result["parameters"] = std::move(parameters);
+  json::array parameters = path_parameters(route.path);
+  for (const http::QueryParameter& parameter : route.query)
+    parameters.push_back(json::object{{"name", parameter.name},
+                                      {"in", "query"},
+                                      {"description", parameter.summary},
+                                      {"required", parameter.required},
+                                      {"schema", json::object{{"type", "string"}}}});
+  if (!parameters.empty()) result["parameters"] = std::move(parameters);
   if (takes_body(route.method))
     result["requestBody"] = json::object{
         {"content", json::object{{"application/json",

@@ -14,6 +14,7 @@
 #include "facades/agents_api/wire_agent.h"
 #include "facades/agents_api/wire_out.h"
 #include "facades/common/json_reader.h"
+#include "facades/common/server_tools.h"
 #include "facades/common/workstream.h"
 
 namespace perdure::facades::agents_api {
@@ -182,10 +183,11 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   identity::Caller caller = caller_of_(request);
   CO_TRY(body, check_body(request.body));
   CO_TRY(workstream, workstream_of(request));
+  CO_TRY(server_tools, server_tools_of(request));
   CO_TRY(idempotency, idempotency_key(request));
   // Before the saved agent is looked for: a repeat is answered also when that has changed or gone.
-  CO_TRY(ticket,
-         co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body, workstream));
+  CO_TRY(ticket, co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body,
+                                      workstream, server_tools));
   if (ticket.answered()) {
     CO_TRY(wish, read_stream_wish(body));
     co_return co_await answer_again(caller, *ticket.answered(), wish);
@@ -209,6 +211,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   command.project = caller.project;
   command.principal = caller.principal;
   command.workstream = std::move(workstream);
+  command.server_tools = std::move(server_tools);
   if (ticket.key()) command.id = id_for(caller, *ticket.key());
   command.idempotency = [&ticket](const engine::SessionView& session) {
     return ticket.record(201, session_json(session), session.key.session);
@@ -222,6 +225,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
                    "This Idempotency-Key already created a session, which was deleted or whose "
                    "answer is not kept any more.",
                    "Idempotency-Key");
+  if (!created && created.error().param == "server_tools")
+    created.error().param = std::string(kToolsHeader);
   if (!created) co_return std::unexpected(std::move(created).error());
   if (stream) co_return co_await creation_stream(created->session->key, create.obfuscation);
   co_return created_answer(created->receipt, *created->session);
@@ -443,11 +448,13 @@ Task<AgentsApi::Answer> AgentsApi::get_turn(http::Request request) {
 Task<Result<Idempotency::Ticket>> AgentsApi::take_ticket(identity::Caller caller,
                                                          std::optional<std::string> key,
                                                          std::string route, std::string_view body,
-                                                         std::optional<std::string> workstream) {
+                                                         std::optional<std::string> workstream,
+                                                         std::vector<std::string> server_tools) {
   if (!key) co_return Idempotency::Ticket();
   std::string request = canonical_json(body);
   if (workstream)
     request += '\n' + *workstream;  // the same body for another one is another request
+  for (const std::string& tool : server_tools) request += "\ntool " + tool;
   co_return co_await idempotency_.begin(std::move(caller), std::move(route), *std::move(key),
                                         std::move(request));
 }

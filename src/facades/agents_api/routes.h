@@ -57,7 +57,8 @@ class AgentsApi {
   Task<Result<Idempotency::Ticket>> take_ticket(identity::Caller caller,
                                                 std::optional<std::string> key, std::string route,
                                                 std::string_view body,
-                                                std::optional<std::string> workstream = {});
+                                                std::optional<std::string> workstream = {},
+                                                std::vector<std::string> server_tools = {});
   /// The answer to a creation that was made before.
   Task<Answer> answer_again(identity::Caller caller, journal::IdempotencyRecord record,
                             StreamWish wish);

@@ -42,6 +42,7 @@ class FakeEngine final : public engine::Engine {
     if (has_price) return {};
     return fail(ErrorCode::kInvalidArgument, "No price: " + std::string(model) + '.');
   }
+  std::vector<std::string> server_tools;
   bool has_price = true;
   engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
   models::Capabilities can{.reasoning_summary = true,
@@ -59,6 +60,9 @@ class FakeEngine final : public engine::Engine {
     view.workstream = command.workstream;
     view.spend_limit = command.spend_limit;
     view.head = 9;
+    for (const std::string& tool : command.server_tools)
+      if (tool == "unknown") co_return fail(ErrorCode::kInvalidArgument, "No.", "server_tools");
+    server_tools = command.server_tools;
     if (find(view.key)) co_return fail(ErrorCode::kConflict, "exists");
     if (command.idempotency)
       if (auto record = command.idempotency(view)) kept.push_back(std::move(*record));
@@ -436,6 +440,23 @@ TEST_F(RoutesTest, TheWorkstreamOfACreationIsKeptShownAndListedBy) {
       EXPECT_EQ(refused.status, 400);
       EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Workstream");
     }
+  }
+}
+
+TEST_F(RoutesTest, ACreationMayNameToolsOfTheServer) {
+  auto headers = key_;
+  headers.emplace_back("X-Perdure-Tools", "search_sessions, read_session_turn");
+  auto made = call("POST", kSessions, {.body = create_, .headers = headers});
+  ASSERT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(engine_.server_tools,
+            (std::vector<std::string>{"search_sessions", "read_session_turn"}));
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = headers}).body, made.body);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 409);
+  for (const char* wrong : {"unknown", "a,a", ","}) {
+    auto refused =
+        call("POST", kSessions, {.body = create_, .headers = {{"X-Perdure-Tools", wrong}}});
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Tools");
   }
 }
 

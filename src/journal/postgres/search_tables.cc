@@ -133,13 +133,18 @@ Statement matches(const SearchQuery& wanted, const std::string& expression) {
   std::string more;
   if (wanted.agent) more += fmt::format(" AND c.agent = {}", q.text(*wanted.agent));
   if (wanted.workstream) more += fmt::format(" AND s.workstream = {}", q.text(*wanted.workstream));
-  if (wanted.but) more += fmt::format(" AND i.session <> {}", q.text(*wanted.but));
+  if (wanted.but) more += fmt::format(" AND m.session <> {}", q.text(*wanted.but));
+  // First what the index of terms names: walking back over all items until enough match would seem
+  // cheap to the planner, and is not where few do.
   q.sql = fmt::format(
-      "SELECT i.id, i.session, c.agent, s.workstream, i.seq, i.sub, i.turn, i.kind, i.item, "
-      "i.time, i.text FROM search_item i "
-      "JOIN search_session c ON c.project = i.project AND c.session = i.session "
-      "JOIN session s ON s.project = i.project AND s.id = i.session AND NOT s.deleted "
-      "WHERE i.terms @@ {}::tsquery AND i.project = {}{} ORDER BY i.id DESC LIMIT {}",
+      "WITH matching AS MATERIALIZED (SELECT id, project, session FROM search_item "
+      "WHERE terms @@ {}::tsquery AND project = {}), "
+      "newest AS (SELECT m.id, c.agent, s.workstream FROM matching m "
+      "JOIN search_session c ON c.project = m.project AND c.session = m.session "
+      "JOIN session s ON s.project = m.project AND s.id = m.session AND NOT s.deleted "
+      "WHERE true{} ORDER BY m.id DESC LIMIT {}) "
+      "SELECT i.id, i.session, n.agent, n.workstream, i.seq, i.sub, i.turn, i.kind, i.item, "
+      "i.time, i.text FROM newest n JOIN search_item i ON i.id = n.id",
       terms, project, more, q.number(std::uint64_t{wanted.per_list}));
   return q;
 }
