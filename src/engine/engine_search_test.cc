@@ -86,7 +86,7 @@ TEST_P(SearchTest, WhatWasSaidAndDoneIsFoundWithItsPlace) {
                                                    "call: lookup {\"city\":\"Zagreb\"}"))
       << "also of a turn that waits";
   auto pending = world.view(key)->required_actions.at(0);
-  ASSERT_TRUE(world.answer(key, pending, "\"14 degrees\""));
+  ASSERT_TRUE(world.answer(key, pending, "14 degrees"));
   world.wait_for(key, SessionStatus::kIdle);
 
   EXPECT_THAT(found("degrees"), ElementsAre("result: lookup: 14 degrees"));

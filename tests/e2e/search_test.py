@@ -107,6 +107,12 @@ class Search(unittest.TestCase):
             self.search(words)
         self.assertEqual(len(self.search("'walrus'); DROP TABLE session")["data"]), 2)
 
+    def test_the_route_says_what_it_takes(self):
+        operation = self.server.request("GET", "/openapi.json")[2]["paths"]["/api/search"]["get"]
+        taken = {parameter["name"]: parameter["required"] for parameter in operation["parameters"]}
+        self.assertEqual(taken, {"q": True, "agent": False, "workstream": False, "limit": False, "after": False,
+                                 "project": False})
+
     def test_the_command_line_shows_what_was_found(self):
         session = self.session("A walrus")
 
