@@ -21,7 +21,7 @@ class SearchApiTest : public ApiTest {
     const SessionKey key{{project}, {"sess_" + std::string(26, 'a')}};
     journal::Append append{.key = key, .workstream = "ws"};
     for (std::uint64_t i = 0; i < count; ++i) append.entries.push_back({.kind = 1, .body = "{}"});
-    await(store_.append(append)).value();
+    ASSERT_TRUE(await(appended(&store_, std::move(append))));
     journal::SearchUpdate update{.key = key, .agent = "agent_1", .from = 0, .through = count};
     for (std::uint32_t i = 1; i <= count; ++i)
       update.items.push_back({.place = {i, 0},
@@ -31,6 +31,9 @@ class SearchApiTest : public ApiTest {
                               .time = 1000 * static_cast<UnixMillis>(i),
                               .text = text + std::to_string(i)});
     await(store_.index_items({update})).value();
+  }
+  static async::Task<bool> appended(journal::JournalStore* store, journal::Append append) {
+    co_return (co_await store->append(std::move(append))).has_value();
   }
   http::Response get(http::Query query) { return call("GET", "/api/search", "", std::move(query)); }
 
