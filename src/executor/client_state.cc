@@ -31,9 +31,8 @@ void Followed::take_exit(int code, bool by_time_limit) {
 
 void Followed::take_notice(const OutputNotice& notice) {
   if (notice.piece.seq < expected) return;
-  if (notice.piece.seq > expected || behind) {
-    behind = true;
-  } else {
+  behind = notice.piece.seq > expected;  // else there is no gap, whatever was asked for meanwhile
+  if (!behind) {
     expected = notice.piece.seq + 1;
     take_piece(notice.piece);
   }
@@ -42,9 +41,8 @@ void Followed::take_notice(const OutputNotice& notice) {
 
 void Followed::take_notice(const ExitedNotice& notice) {
   if (notice.seq < expected) return;
-  if (notice.seq > expected || behind) {
-    behind = true;
-  } else {
+  behind = notice.seq > expected;
+  if (!behind) {
     expected = notice.seq + 1;
     take_exit(notice.exit_code, notice.timed_out);
   }
@@ -53,9 +51,8 @@ void Followed::take_notice(const ExitedNotice& notice) {
 
 void Followed::take_notice(const ClosedNotice& notice) {
   if (notice.seq && *notice.seq < expected) return;
-  if (behind || !exited || (notice.seq && *notice.seq > expected)) {
-    behind = true;
-  } else {
+  behind = !exited || (notice.seq ? *notice.seq > expected : behind);
+  if (!behind) {
     if (notice.seq) expected = *notice.seq + 1;
     closed = true;
   }

@@ -19,7 +19,7 @@
 namespace perdure::executor {
 
 /// A process whose output is taken in. Live while its notices come one after another; after a gap
-/// or a new connection it must catch up with process/read first.
+/// it must catch up with process/read first, and after a new connection it asks what it missed.
 struct Followed {
   Followed(const async::Executor& executor, const Command& command, OutputSink to);
 

@@ -54,6 +54,18 @@ TEST_F(FollowedTest, AGapIsFilledBeforeAnythingBehindItIsTakenIn) {
   EXPECT_EQ(said_, "abcde");
 }
 
+TEST_F(FollowedTest, WhatFollowsIsTakenInAlsoWhileItCatchesUp) {
+  followed_.behind = true;  // as after every connection
+  notice(1, "a");
+  EXPECT_EQ(said_, "a") << "a process that talks fast would be out of reach for ever";
+  ReadAnswer late;
+  late.pieces = {piece(1, "a")};
+  late.next_seq = 2;
+  followed_.take_read(late);
+  notice(2, "b");
+  EXPECT_EQ(said_, "ab");
+}
+
 TEST_F(FollowedTest, AnEndCountsOnceAllBeforeItHasCome) {
   followed_.behind = true;
   ReadAnswer part;
