@@ -552,6 +552,8 @@ Task<std::vector<ServerStatus::Obstacle>> Server::obstacles() {
   if (recovering_)
     found.push_back({"recovering", "Unfinished sessions of the last run are being taken up."});
   if (draining_) found.push_back({"draining", "The server is about to end."});
+  if (membership_ && membership_->held().none())
+    found.push_back({"joining", "No sessions are this node's yet; other nodes hand some over."});
   if (const auto answer = co_await store_->ping(); !answer)
     found.push_back({"store", answer.error().message});
   if (store_->stats().disk_full)

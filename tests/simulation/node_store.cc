@@ -298,6 +298,21 @@ Task<Result<std::vector<UsageRow>>> NodeStore::usage(UsageQuery query) {
 Task<Result<std::vector<Reservation>>> NodeStore::reservations(SessionKey key) {
   return reading<std::vector<Reservation>>([=](JournalStore& s) { return s.reservations(key); });
 }
+Task<Result<std::vector<SearchLag>>> NodeStore::search_lag(std::optional<ProjectId> of,
+                                                           std::optional<SessionKey> after,
+                                                           std::size_t limit) {
+  return reading<std::vector<SearchLag>>(
+      [=](JournalStore& s) { return s.search_lag(of, after, limit); });
+}
+Task<Result<std::vector<SearchLag>>> NodeStore::search_lag_of(std::vector<SessionKey> keys) {
+  return reading<std::vector<SearchLag>>([=](JournalStore& s) { return s.search_lag_of(keys); });
+}
+Task<Result<void>> NodeStore::index_items(std::vector<SearchUpdate> updates) {
+  return writing<void>({}, [=](JournalStore& s) { return s.index_items(updates); });
+}
+Task<Result<FoundItems>> NodeStore::find_items(SearchQuery query) {
+  return reading<FoundItems>([=](JournalStore& s) { return s.find_items(query); });
+}
 Task<Result<std::uint64_t>> NodeStore::put_row(Row row, std::uint64_t expected) {
   return writing<std::uint64_t>(
       {}, [=](JournalStore& s) { return s.put_row(row, expected); }, true);

@@ -55,6 +55,13 @@ class NodeStore final : public journal::JournalStore, public journal::LeaseStore
   Task<Result<std::vector<journal::Budget>>> budgets(ProjectId project) override;
   Task<Result<std::vector<journal::UsageRow>>> usage(journal::UsageQuery query) override;
   Task<Result<std::vector<journal::Reservation>>> reservations(SessionKey key) override;
+  Task<Result<std::vector<journal::SearchLag>>> search_lag(std::optional<ProjectId> of,
+                                                           std::optional<SessionKey> after,
+                                                           std::size_t limit) override;
+  Task<Result<std::vector<journal::SearchLag>>> search_lag_of(
+      std::vector<SessionKey> keys) override;
+  Task<Result<void>> index_items(std::vector<journal::SearchUpdate> updates) override;
+  Task<Result<journal::FoundItems>> find_items(journal::SearchQuery query) override;
   Task<Result<std::uint64_t>> put_row(journal::Row row, std::uint64_t expected) override;
   Task<Result<journal::Committed>> write_rows(journal::RowChanges changes) override;
   Task<Result<journal::Row>> get_row(ProjectId project, std::string kind, std::string id) override;

@@ -47,7 +47,7 @@ Dump dump_of(const std::string& directory) {
   {
     auto names = file.query(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_version' "
-        "AND name <> 'sqlite_sequence'");
+        "AND name <> 'sqlite_sequence' AND name NOT LIKE 'search%'");
     while (names.next()) tables.push_back(names.text(0));
   }
   for (const std::string& table : tables) {

@@ -16,7 +16,7 @@ using postgres::Statement;
 /// The tables beside ours, with their types and keys. Not those that an extension brings; another
 /// program's are met by the comparison with the other store. `opening`, `shard`, `changes` and
 /// `schema_version` are the database's own, `meta` is `origin`; the columns left out are what many
-/// nodes need, and no other engine has.
+/// nodes need, and no other engine has. The search index is made anew from the journal.
 constexpr const char* kColumns =
     "SELECT c.relname::text, a.attname::text, t.typname::text, a.attnotnull, "
     "coalesce(array_position(string_to_array(i.indkey::text, ' ')::int[], a.attnum::int), 0) "
@@ -26,6 +26,7 @@ constexpr const char* kColumns =
     "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = "
     "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('meta')) "
     "AND c.relname NOT IN ('meta', 'opening', 'schema_version', 'shard', 'changes') "
+    "AND NOT starts_with(c.relname::text, 'search_') "
     "AND (c.relname, a.attname) NOT IN "
     "(('session', 'shard'), ('timer', 'shard'), ('blob', 'touched')) "
     "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass "

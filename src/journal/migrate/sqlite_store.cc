@@ -18,11 +18,13 @@ using sqlite::DatabaseError;
 using sqlite::Rows;
 using sqlite::Transaction;
 
-/// What is no table of the store's content: schema_version is the file's own, meta is `origin`.
+/// What is no table of the store's content: schema_version is the file's own, meta is `origin`, and
+/// the search index is made anew from the journal.
 constexpr std::string_view kColumns =
     "SELECT t.name, c.name, c.type, c.\"notnull\", c.pk FROM sqlite_schema t "
     "JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' "
-    "AND t.name NOT IN ('meta', 'schema_version') ORDER BY t.name, c.name";
+    "AND t.name NOT IN ('meta', 'schema_version') AND t.name NOT LIKE 'search\\_%' ESCAPE '\\' "
+    "ORDER BY t.name, c.name";
 
 Value value_of(const Rows& rows, int index, Shape shape) {
   if (rows.is_null(index)) return std::monostate{};
