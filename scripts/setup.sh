@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Perdure needs on a Debian 12, and nothing that is there already.
 #
-#   scripts/setup.sh [GROUP…]       build run test node bench; without a group: build run test node
+#   scripts/setup.sh [GROUP…]       build run test node bench deploy; without a group: build run test node
 #   scripts/setup.sh --list         what each group needs, and whether it is here
 #   scripts/setup.sh --environment  lines for a shell that put our Node first in PATH:
 #                                   source <(scripts/setup.sh --environment)
@@ -14,7 +14,7 @@ set -euo pipefail
 
 readonly node_version=22.23.3 # the openai SDK wants Node 22 or newer; Debian 12 has 18
 readonly oldest_node=22
-readonly groups=(build run test node bench)
+readonly groups=(build run test node bench deploy)
 
 packages_of() {
   case $1 in
@@ -30,6 +30,7 @@ packages_of() {
       ;;
     node) command -v npm >/dev/null || echo npm ;;
     bench) echo libbenchmark-dev ;;
+    deploy) echo haproxy etcd-server patroni postgresql-15 systemd ;; # what deploy/ is tested with
   esac
 }
 
