@@ -19,17 +19,20 @@
 // by whoever opens the log first), directories themselves are durable, one process at a time:
 // children are not followed.
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -255,8 +258,34 @@ static void lose_name(const struct change* change) {
   if (change->hidden[0]) real.rename(change->hidden, change->path);
 }
 
+static int frozen;
+
+static void stay_still(int signal) {
+  (void)signal;
+  __atomic_add_fetch(&frozen, 1, __ATOMIC_ACQ_REL);
+  for (;;) pause();
+}
+
+/// Power goes for all threads at once: none may read what is set back, and tell of it.
+static void freeze_other_threads(void) {
+  struct sigaction action = {0};
+  action.sa_handler = stay_still;
+  sigaction(SIGUSR2, &action, NULL);
+  DIR* threads = opendir("/proc/self/task");  // not closed: whoever holds the heap may be frozen
+  if (!threads) abort();
+  int asked = 0;
+  for (struct dirent* entry; (entry = readdir(threads));) {
+    long id = atol(entry->d_name);
+    if (id > 0 && id != syscall(SYS_gettid) && syscall(SYS_tgkill, getpid(), id, SIGUSR2) == 0)
+      ++asked;
+  }
+  // One that cannot be frozen, because it is about to end, is not waited for forever.
+  for (int i = 0; i < 1000 && __atomic_load_n(&frozen, __ATOMIC_ACQUIRE) < asked; ++i) usleep(1000);
+}
+
 static void die(void) {
   if (disk.mode == kPower) {
+    freeze_other_threads();
     for (struct file* file = disk.files; file; file = file->next) lose_data(file);
     for (struct change* change = disk.changes; change; change = change->older) {
       change->kept = must_be_kept(change) || next_random() % 2;
