@@ -138,9 +138,9 @@ struct Settings {
   std::int64_t passivate_after_ms = 60'000;  ///< idle actors leave memory
   std::int64_t store_again_ms = 1000;        ///< until a store that refused is asked again
   int max_model_calls_per_turn = 64;
-  std::size_t max_awake = 20'000;     ///< idle actors above this many leave at once
+  std::size_t max_awake = 20'000;         ///< idle actors above this many leave at once
   std::vector<std::string> server_tools;  ///< for sessions that have no function of that name
-  bool rebuild_after_append = false;  ///< for tests: state is dropped and folded anew each time
+  bool rebuild_after_append = false;      ///< for tests: state is dropped and folded anew each time
 };
 
 class Engine {
