@@ -20,8 +20,8 @@ namespace perdure::engine {
 
 /// Whether the model is offered the search: it is asked for, and there is something to find.
 bool offers_tool_search(const AgentConfig& agent);
-/// The beginning of the tool list: every function that is not deferred, the tools of this server that
-/// the session was given, and the search.
+/// The beginning of the tool list: every function that is not deferred, the tools of this server
+/// that the session was given, and the search.
 std::vector<models::FunctionTool> listed_functions(const AgentConfig& agent);
 /// Its end: of the functions found so far those that the agent still defers.
 std::vector<models::FunctionTool> loaded_functions(const AgentConfig& agent,

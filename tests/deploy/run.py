@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import pwd
-import re
 import signal
 import socket
 import sqlite3
@@ -368,7 +367,8 @@ class Patroni(Recipe):
         self.wait(lambda: len(sent) > 5 or failures)
         old = self.primary()
         # Its machine dies: Patroni, PostgreSQL and what they started.
-        pid = int(re.match(r"\d+", open(os.path.join(self.directory, old, "postmaster.pid"), encoding="utf-8").read())[0])
+        with open(os.path.join(self.directory, old, "postmaster.pid"), encoding="utf-8") as file:
+            pid = int(file.readline())
         killed = time.monotonic()
         self.patronis[old].send_signal(signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)

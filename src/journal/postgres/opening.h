@@ -48,7 +48,8 @@ struct OpenedStore {
 
 /// Brings the schema up to date and raises the epoch, durably. What an opening that this one ends
 /// still writes is refused from then on. `node` nullopt: it has the database, and every shard, for
-/// itself. kConflict for a store with a mark (journal/marks.h): then nothing is raised or superseded.
+/// itself. kConflict for a store with a mark (journal/marks.h): then nothing is raised or
+/// superseded.
 Result<OpenedStore> open_store(const Target& target, Interrupt& interrupt, Durability durability,
                                const std::optional<NodeIdentity>& node, Env& env);
 
