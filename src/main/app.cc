@@ -257,12 +257,12 @@ Result<void> Server::check_master_key() {
   const ProjectId system{"$system"};
   // Who comes first says which it is; of two at once one finds the other's.
   (void)run_now(store_->put_row({.project = system,
-                                 .kind = "master_key",
-                                 .id = "proof",
+                                 .kind = std::string(kProofKind),
+                                 .id = std::string(kProofId),
                                  .created = env_.now(),
                                  .body = proof},
                                 0));
-  TRY(row, run_now(store_->get_row(system, "master_key", "proof")));
+  TRY(row, run_now(store_->get_row(system, std::string(kProofKind), std::string(kProofId))));
   if (row.body == proof) return {};
   return fail(ErrorCode::kConflict,
               fmt::format("The store belongs to servers with another master key than {}. Give this "

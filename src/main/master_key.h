@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/env.h"
@@ -27,5 +28,9 @@ struct MasterKey {
 /// read.
 Result<MasterKey> load_master_key(const std::optional<std::string>& variable,
                                   const std::string& file, Env& env);
+
+/// The row of a shared store by which nodes tell whether they have the same key.
+inline constexpr std::string_view kProofKind = "master_key";
+inline constexpr std::string_view kProofId = "proof";
 
 }  // namespace perdure::app

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "identity/api_keys.h"
+#include "main/master_key.h"
 
 namespace perdure::app {
 namespace {
@@ -76,8 +77,9 @@ Result<store::Summary> migrate_until(const MigrateFlags& flags, const Environmen
         "'perdure migrate' goes from sqlite to PostgreSQL or back: one of --from and --to is "
         "'sqlite', the other postgresql://…");
   options.keep_source = flags.keep_source;
-  // ApiKeys::open makes it at every start.
-  options.made_by_opening = {{.kind = "project", .id = std::string(identity::kDefaultProject)}};
+  // ApiKeys::open and the check of the master key make them at every start.
+  options.made_by_opening = {{.kind = "project", .id = std::string(identity::kDefaultProject)},
+                             {.kind = std::string(kProofKind), .id = std::string(kProofId)}};
   SystemEnv env;
   TRY(from, store::open_source(source, cancellation, env));
   TRY(to, store::open_target(target, cancellation, env));

@@ -108,7 +108,6 @@ class Node final : private cluster::Worker {
   std::list<std::function<void()>> calls_;  // wake whoever waits for an answer
   bool dead_ = false;
   bool paused_ = false;
-  bool ended_ = false;
 };
 
 }  // namespace perdure::simulation
