@@ -32,6 +32,7 @@ crash       3  -     scripts/stages/crash.sh        killed at every write and at
 power_loss  2  -     scripts/stages/power_loss.sh   power lost at any write or flush; nothing acknowledged is lost
 postgres    3  -     scripts/stages/postgres.sh     over PostgreSQL: server and database killed, stores moved; nothing is lost or repeated
 cluster     2  -     scripts/stages/cluster.sh      many nodes over PostgreSQL: one killed, paused, ended; nothing is lost
+chaos       2  -     scripts/stages/chaos.sh        two nodes in network namespaces: cut off, paused, killed, slow
 deploy      3  -     scripts/stages/deploy.sh       recipes for systemd, HAProxy, Patroni; backups restored
 simulation  3  -     scripts/stages/simulation.sh   many nodes in simulated time, with misfortunes; nothing is lost or repeated
 tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route

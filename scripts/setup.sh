@@ -25,7 +25,7 @@ packages_of() {
       ;;
     run) echo libboost-json1.81.0 libboost-url1.81.0 libsqlite3-0 libpq5 libssl3 libfmt9 libseccomp2 ca-certificates curl ;;
     test)
-      echo libgtest-dev libgmock-dev postgresql-15 clang-format-19 clang-tidy-19 shellcheck procps \
+      echo libgtest-dev libgmock-dev postgresql-15 clang-format-19 clang-tidy-19 shellcheck procps iproute2 \
         python3 python3-venv ca-certificates curl
       ;;
     node) command -v npm >/dev/null || echo npm ;;

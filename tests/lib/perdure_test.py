@@ -38,8 +38,11 @@ class Server:
         self.arguments = list(arguments)
         self.log = open(os.path.join(directory, "server.log"), "ab")
         self.process = None
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
+        self.token = "test"
         self.command = "dev"
+        self.patience = HANG
+        self.prefix = []  # what starts it, as "ip netns exec NAME"
 
     def start(self, environment=None, wait=True):
         """Starts it; with `wait` returns when it is ready. ServerDied if it dies before."""
@@ -56,7 +59,7 @@ class Server:
             **(environment or {}),
         }
         self.process = subprocess.Popen(
-            [self.binary, self.command, "--config", self.config, "--data-dir", self.data,
+            [*self.prefix, self.binary, self.command, "--config", self.config, "--data-dir", self.data,
              *(self.arguments or ["--listen", "127.0.0.1:0"])],
             env=variables, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
@@ -96,9 +99,9 @@ class Server:
 
     def request(self, method, path, body=None, headers=None):
         """(status, headers, parsed body). ServerDied where there is no whole answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.patience)
         try:
-            fields = {"Authorization": "Bearer test", **(headers or {})}
+            fields = {"Authorization": f"Bearer {self.token}", **(headers or {})}
             text = None
             if body is not None:
                 text = json.dumps(body)
@@ -114,9 +117,9 @@ class Server:
 
     def stream(self, path, body=None, headers=None):
         """Yields (id or None, event) of an SSE answer until it ends. ServerDied when it is cut off."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.patience)
         try:
-            fields = {"Authorization": "Bearer test", **(headers or {})}
+            fields = {"Authorization": f"Bearer {self.token}", **(headers or {})}
             text = None
             if body is not None:
                 text = json.dumps(body)
@@ -202,7 +205,7 @@ class Model:
     a model of another name.
     """
 
-    def __init__(self, at_most=None, only=None):
+    def __init__(self, at_most=None, only=None, address="127.0.0.1"):
         model = self
         self.running = self.most_running = self.refused = 0
         self.requests = []
@@ -295,8 +298,8 @@ class Model:
             daemon_threads = True
             request_queue_size = 1024  # the default, 5, resets connections when sessions come back at once
 
-        self.server = Listener(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        self.server = Listener((address, 0), Handler)
+        self.url = f"http://{address}:{self.server.server_address[1]}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def count(self):

@@ -39,6 +39,7 @@ class Postgres:
         self.data = os.path.join(self.directory, "data")
         self.log = open(os.path.join(self.directory, "log"), "ab")
         self.process = None
+        self.prefix, self.arguments = [], ["-c", "listen_addresses="]
         subprocess.run([PROGRAMS + "initdb", "-D", self.data, "-U", "tester", "-A", "trust", "-E", "UTF8",
                         "--no-locale", "--no-sync"], check=True, cwd="/", stdout=self.log, stderr=self.log,
                        **(self.user or {}))
@@ -55,9 +56,10 @@ class Postgres:
 
     def start(self):
         self.process = subprocess.Popen(
-            [PROGRAMS + "postgres", "-D", self.data, "-k", self.directory, "-c", "listen_addresses=",
+            [*self.prefix, PROGRAMS + "postgres", "-D", self.data, "-k", self.directory, *self.arguments,
              "-c", "recovery_init_sync_method=syncfs"],
-            cwd="/", stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **(self.user or {}))
+            cwd="/", stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            **((not self.prefix and self.user) or {}))
         self.wait_until_ready()
 
     def wait_until_ready(self):
