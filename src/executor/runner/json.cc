@@ -157,8 +157,11 @@ class JsonReader {
     if (take('.') && !take_digits()) return complain("a number ends too early");
     if (take('e') || take('E')) {
       if (!take('+')) take('-');
+      std::size_t digits = at_;
       if (!take_digits()) return complain("a number ends too early");
+      if (at_ - digits > kMaxExponentDigits) return complain("a number's exponent is too long");
     }
+    if (at_ - start > kMaxNumberBytes) return complain("a number is too long");
     out = text_.substr(start, at_ - start);
     return true;
   }

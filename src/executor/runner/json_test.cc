@@ -20,6 +20,15 @@ TEST(RunnerJsonTest, ReadsWhatTheServerWrites) {
   EXPECT_EQ(value->find("nothing"), nullptr);
 }
 
+TEST(RunnerJsonTest, RefusesNumbersThatNoDoubleHolds) {
+  std::string error, longest(kMaxNumberBytes, '9');
+  EXPECT_TRUE(Json::parse(longest, &error)) << error;
+  EXPECT_TRUE(Json::parse("1e99", &error)) << error;
+  EXPECT_FALSE(Json::parse(longest + "9", &error));
+  EXPECT_EQ(error, "a number is too long at byte 33");
+  EXPECT_FALSE(Json::parse("1e400", &error));
+}
+
 TEST(RunnerJsonTest, RefusesWhatTwoReadersCouldUnderstandDifferently) {
   for (std::string text : {"", "{", "[1,]", "{\"a\":1,\"a\":2}", "01", "1.", "\"\\ud800\"",
                            "\"\\x\"", "\"\x01\"", "\"\xff\"", "\"\xed\xa0\x80\"", "1 2", "nul",

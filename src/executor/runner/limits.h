@@ -10,6 +10,10 @@ namespace perdure::executor::runner {
 /// One message in either direction, as a line of JSON.
 inline constexpr std::size_t kMaxMessageBytes = 12 << 20;
 inline constexpr int kMaxJsonDepth = 32;
+/// A number as it is written, and its exponent's digits: every count is shorter, and what fits is
+/// within the range of a double.
+inline constexpr std::size_t kMaxNumberBytes = 32;
+inline constexpr std::size_t kMaxExponentDigits = 2;
 /// Connections and sessions at once.
 inline constexpr std::size_t kMaxConnections = 16;
 inline constexpr std::size_t kMaxSessions = 16;
