@@ -1,7 +1,7 @@
 // Who sees a context record, and how it is written. What is in one is the engine's test.
 #include "facades/admin/contexts_api.h"
 
-#include "facades/admin/absent_engine.h"
+#include "engine/absent_engine.h"
 #include "facades/admin/api_test_support.h"
 
 namespace perdure::facades::admin {
@@ -10,7 +10,7 @@ namespace {
 using engine::CallContext;
 
 /// Has one session with one turn, in the project alpha.
-class OneTurn final : public AbsentEngine {
+class OneTurn final : public engine::AbsentEngine {
  public:
   async::Task<Result<View>> session(SessionKey key) override {
     if (key != SessionKey{{"alpha"}, {"sess_1"}})

@@ -1,7 +1,7 @@
 // Who may stop and lift what, and what is told. What a stop does to sessions is the engine's test.
 #include "facades/admin/stops_api.h"
 
-#include "facades/admin/absent_engine.h"
+#include "engine/absent_engine.h"
 #include "facades/admin/api_test_support.h"
 
 namespace perdure::facades::admin {
@@ -10,7 +10,7 @@ namespace {
 using async::Task;
 
 /// Has one session, in the project alpha, and stops by the list alone.
-class FakeEngine final : public AbsentEngine {
+class FakeEngine final : public engine::AbsentEngine {
  public:
   explicit FakeEngine(policy::Stops& stops) : stops_(stops) {}
   Task<Result<engine::Stopped>> stop(policy::StopOrder order) override {

@@ -10,8 +10,8 @@
 #include <boost/asio/use_future.hpp>
 
 #include "base/json.h"
+#include "engine/absent_engine.h"
 #include "journal/memory/memory_journal.h"
-#include "models/pool.h"
 
 namespace perdure::facades::agents_api {
 namespace {
@@ -34,7 +34,7 @@ class Receipts : public journal::JournalStore {
   static journal::Committed make() { return receipt(1, 1, 1, 0); }
 };
 
-class FakeEngine final : public engine::Engine {
+class FakeEngine final : public engine::AbsentEngine {
  public:
   Result<models::Capabilities> capabilities(std::string_view) const override { return can; }
   Result<void> admit_tool_server(std::string_view) const override { return {}; }
@@ -44,7 +44,6 @@ class FakeEngine final : public engine::Engine {
   }
   std::vector<std::string> server_tools;
   bool has_price = true;
-  engine::Accounts& accounts() override { throw std::logic_error("no accounts"); }
   models::Capabilities can{.reasoning_summary = true,
                            .verbosity = true,
                            .images = true,
@@ -84,9 +83,6 @@ class FakeEngine final : public engine::Engine {
     std::erase_if(list, [&](const View& view) { return view->key == key; });
     co_return Receipts::make();
   }
-  Task<Result<engine::Stopped>> stop(policy::StopOrder) override {
-    co_return fail(ErrorCode::kUnimplemented, "");
-  }
   Task<Result<View>> session(SessionKey key) override {
     if (auto view = find(key)) co_return view;
     co_return fail(ErrorCode::kNotFound, "no such session");
@@ -117,10 +113,6 @@ class FakeEngine final : public engine::Engine {
   Task<Result<Listed<engine::TurnView>>> turns(SessionKey, engine::Page) override {
     co_return Listed<engine::TurnView>{};
   }
-  Task<Result<Listed<engine::CallContext>>> context(SessionKey, std::string,
-                                                    engine::Page) override {
-    co_return fail(ErrorCode::kUnimplemented, "");
-  }
   Task<Result<engine::TurnView>> turn(SessionKey, std::string turn_id) override {
     if (turn_id != "turn_1") co_return fail(ErrorCode::kNotFound, "no such turn");
     co_return engine::TurnView{.id = turn_id};
@@ -130,15 +122,6 @@ class FakeEngine final : public engine::Engine {
     last_from = from;
     co_return std::make_unique<EndedSubscription>();
   }
-  Task<> recover(journal::Shards) override { co_return; }
-  Task<> give_up(journal::Shards) override { co_return; }
-  journal::Shards busy() const override { return {}; }
-  Task<> refresh_budgets() override { co_return; }
-  void heed(std::vector<policy::Stop>) override {}
-  void check_timers() override {}
-  Task<> drain() override { co_return; }
-  engine::Counters counters() const override { return {}; }
-  std::vector<models::PoolStatus> pools() const override { return {}; }
 
   View find(const SessionKey& key) const {
     for (const View& view : list)
