@@ -124,8 +124,10 @@ class EngineImpl final : public Engine, public Accounts {
   Task<> sweep(policy::Stop stop);
 
   Task<> run_timers();
-  /// The time by which alarms are due now.
-  UnixMillis alarm_time();
+  /// Since the last time it was asked.
+  bool clock_was_set_back();
+  /// Looks at every open session, as after a start.
+  Task<> resume_open();
   /// Milliseconds until the next look.
   Task<std::int64_t> fire_due_timers();
   Task<> run_passivation();
@@ -147,7 +149,6 @@ class EngineImpl final : public Engine, public Accounts {
   std::unordered_map<SessionKey, ActorPtr, SessionKeyHash> actors_;
   async::Signal timers_;
   std::optional<std::int64_t> clocks_apart_;  // the wall clock less the steady one, last time
-  std::optional<UnixMillis> look_ahead_to_;   // until all alarms up to it have rung
   async::Signal housekeeping_;
 };
 
@@ -446,6 +447,8 @@ Task<> EngineImpl::run_timers() {
   while (!core_.draining) {
     std::int64_t pause = core_.settings.store_again_ms;
     try {
+      // Pauses that were set by what the clock said before would last as much longer.
+      if (clock_was_set_back()) co_await resume_open();
       pause = co_await fire_due_timers();
     } catch (const std::exception& error) {  // one session's trouble must not stop all clocks
       log::error("looking at the timers failed", {{"what", error.what()}});
@@ -454,22 +457,36 @@ Task<> EngineImpl::run_timers() {
   }
 }
 
-UnixMillis EngineImpl::alarm_time() {
-  const UnixMillis now = core_.parts.env.now();
-  const std::int64_t apart = now - core_.parts.env.monotonic_ms();
+bool EngineImpl::clock_was_set_back() {
+  const std::int64_t apart = core_.parts.env.now() - core_.parts.env.monotonic_ms();
   const std::int64_t before = std::exchange(clocks_apart_, apart).value_or(apart);
-  // The clock was set back: all pauses that were set by what it said before end now. One that ends
-  // early costs a call, one that lasts for hours the turn.
-  if (before - apart > kClockSetBackMs)
-    look_ahead_to_ = now + (before - apart) + kLongestTrustedPauseMs;
-  return look_ahead_to_.value_or(now);
+  return before - apart > kClockSetBackMs;
+}
+
+Task<> EngineImpl::resume_open() {
+  std::optional<SessionKey> after;
+  while (!core_.draining) {
+    auto rows =
+        co_await core_.parts.journal.open_sessions(core_.ownership().held(), after, kRecoveryGroup);
+    if (!rows) {
+      co_await async::sleep_for(core_.settings.store_again_ms);
+      continue;
+    }
+    if (rows->empty()) co_return;
+    after = rows->back().key;
+    for (const journal::SessionRow& row : *rows) {
+      auto resumed = co_await resume(row.key);
+      if (!resumed)  // gone to another node, or its next command finds what is wrong
+        log::warn("a session was not looked at after the clock was set back",
+                  {{"session", row.key.session.value}, {"why", resumed.error().message}});
+    }
+  }
 }
 
 Task<std::int64_t> EngineImpl::fire_due_timers() {
   const journal::Shards held = core_.ownership().held();
   if (held.none()) co_return core_.settings.store_again_ms;
-  const UnixMillis now = alarm_time();
-  auto due = co_await core_.parts.journal.due_timers(held, now, kTimersAtOnce);
+  auto due = co_await core_.parts.journal.due_timers(held, core_.parts.env.now(), kTimersAtOnce);
   if (!due) co_return core_.settings.store_again_ms;
   bool failed = false;
   for (const journal::DueTimer& timer : *due) {
@@ -477,14 +494,13 @@ Task<std::int64_t> EngineImpl::fire_due_timers() {
     if (core_.draining) co_return 0;
     Result<void> fired;
     if (actor)
-      fired = co_await (*actor)->on_timer(timer.timer.id, now);
+      fired = co_await (*actor)->on_timer(timer.timer.id);
     else
       fired = std::unexpected(actor.error());
     failed = failed || !fired;
   }
   if (failed) co_return core_.settings.store_again_ms;
   if (due->size() == kTimersAtOnce) co_return 0;
-  look_ahead_to_.reset();
   auto next = co_await core_.parts.journal.next_timer(held);
   if (!next) co_return core_.settings.store_again_ms;
   constexpr std::int64_t kLongestPause = 60'000;

@@ -290,13 +290,13 @@ Task<Result<Committed>> SessionActor::remove() {
   co_return receipt;
 }
 
-Task<Result<void>> SessionActor::on_timer(std::string id, UnixMillis now) {
+Task<Result<void>> SessionActor::on_timer(std::string id) {
   auto lock = co_await mailbox_.acquire();
   touch();
   if (dead_) co_return fail(ErrorCode::kFenced, "the session moved on");
   Batch batch = new_batch();
   bool waits = id == "retry" && state_.turn && state_.turn->retry_at != 0;
-  if (waits && state_.turn->retry_at > now) co_return Result<void>{};  // it was set anew
+  if (waits && state_.turn->retry_at > batch.now()) co_return Result<void>{};  // it was set anew
   if (waits) CO_TRY_VOID(advance(batch, loop_parts(/*retry_due=*/true)));
   if (std::ranges::find(batch.clear_timers, id) == batch.clear_timers.end())
     batch.clear_timers.push_back(std::move(id));

@@ -90,8 +90,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<Created>> create(CreateSession command);
   Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
   Task<Result<Committed>> remove();
-  /// The store said that it is due at `now`.
-  Task<Result<void>> on_timer(std::string id, UnixMillis now);
+  Task<Result<void>> on_timer(std::string id);
   /// Takes up what another process left unfinished, and ends the turn of a stopped session. Does
   /// nothing where nothing is to do. kInternal: the log cannot be read.
   Task<Result<void>> resume();
