@@ -4,8 +4,8 @@
 // of. Around it stands what journal/postgres builds of tables: openings and their ends by the
 // database's clock (`renew`), shards and their holders, and for each opening's writer a generation
 // and the number and answer of its last commit (`claim`), by which a node finds out what became of
-// one whose answer it never saw. Runs on the loop of the world outside the nodes; every function
-// but `serve` is one transaction.
+// one whose answer it never saw. Used on the loop of the world outside the nodes; every function is
+// one transaction.
 #pragma once
 
 #include <array>

@@ -201,7 +201,12 @@ void World::check() {
   if (!run_until([&] { return checked == clients_.size(); }, now_ms() + plan_.recovery_ms))
     trace_.wrong("what is there cannot be read");
 
+  for (const auto& [due, key, id] : database_.disk().alarms)
+    trace_.wrong("the alarm '{}' of {} is left", id, key.session.value);
   for (auto& [key, session] : database_.disk().sessions) {
+    for (const journal::Reservation& reservation : database_.disk().spend.reservations(key))
+      trace_.wrong("{} is still reserved for call {} of {}", reservation.amount, reservation.call,
+                   key.session.value);
     std::uint64_t epoch = 0;
     for (std::size_t i = 0; i < session.entries.size(); ++i) {
       if (session.entries[i].seq != i + 1)
