@@ -12,9 +12,15 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
+option(PERDURE_PRECOMPILE "Compile other people's headers once" OFF)
+if(PERDURE_PRECOMPILE)
+  set(CMAKE_PCH_INSTANTIATE_TEMPLATES ON)
+  add_compile_options("SHELL:-Xclang -fno-pch-timestamp")  # which no cache could know
+endif()
+
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
@@ -33,6 +39,10 @@ endif()
 
 set(PERDURE_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined")
 if(PERDURE_SANITIZE)
+  if(PERDURE_SANITIZE MATCHES "address" AND NOT PERDURE_FUZZ)
+    # Compiled in 40 % of the time of -O1, which pays for tests that run a little longer.
+    string(REPLACE "-O1" "-O0" CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")
+  endif()
   add_compile_options(-fsanitize=${PERDURE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PERDURE_SANITIZE})
 endif()

@@ -37,7 +37,7 @@ def main():
         # A directory: each program writes <program>.json, its own name being unique.
         environment["GTEST_OUTPUT"] = f"json:{results}/"
         status = subprocess.run(["ctest", "--test-dir", build, "-E", NOT_HERE, "-j",
-                                 str(os.cpu_count() or 1), "--output-on-failure", "--timeout", "600"],
+                                 str(os.cpu_count() or 1), "--output-on-failure", "--timeout", "1800"],
                                 env=environment).returncode
         for name, program in tests.items():
             file = pathlib.Path(results) / (pathlib.Path(program).name + ".json")

@@ -191,7 +191,7 @@ AnthropicStream::Step AnthropicStream::on_block_end() {
     for (const std::string& citation : block.citations)
       citations += (citations.empty() ? "[" : ",") + citation;
     if (!citations.empty()) citations += ']';
-    std::array members = {Member{"text", quoted(block.text)}, Member{"citations", citations}};
+    std::array members = {Member{"text", json_quoted(block.text)}, Member{"citations", citations}};
     item.raw = put_together(block.start, members);
     item.raw_provider = kAnthropicMessages;
   }
@@ -224,8 +224,8 @@ AnthropicStream::Step AnthropicStream::add_reasoning(const Block& block) {
   if (is_thinking) item.text = block.text;
   bool input_is_json = block.input.empty() || check_strict_json(block.input).has_value();
   if (block.whole && input_is_json && !(is_thinking && block.signature.empty())) {
-    std::array members = {Member{"thinking", is_thinking ? quoted(block.text) : ""},
-                          Member{"signature", is_thinking ? quoted(block.signature) : ""},
+    std::array members = {Member{"thinking", is_thinking ? json_quoted(block.text) : ""},
+                          Member{"signature", is_thinking ? json_quoted(block.signature) : ""},
                           Member{"input", block.input}};
     item.raw = put_together(block.start, members);
     item.raw_provider = kAnthropicMessages;

@@ -109,7 +109,7 @@ Result<void> add_effort(Body& body) {
     case Effort::kAdaptiveThinking:
       if (effort == "none") return {};
       body.add_additional("thinking", type_only("adaptive"));
-      body.add_output("effort", quoted(effort));
+      body.add_output("effort", json_quoted(effort));
       return {};
     case Effort::kThinkingBudget: {
       if (effort == "none") return {};
@@ -128,7 +128,7 @@ Result<void> add_effort(Body& body) {
       return {};
     }
     case Effort::kFlat:
-      body.add_additional("reasoning_effort", quoted(effort));
+      body.add_additional("reasoning_effort", json_quoted(effort));
       return {};
     case Effort::kNested:
       body.add_additional("reasoning", ObjectText().add("effort", effort).text());

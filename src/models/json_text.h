@@ -10,7 +10,7 @@
 
 namespace perdure::models {
 
-inline std::string quoted(std::string_view text) {
+inline std::string json_quoted(std::string_view text) {
   std::string out;
   append_quoted(out, text);
   return out;

@@ -67,7 +67,7 @@ std::string filled(std::string text, const ModelRequest& request) {
 std::string filled_json(std::string text, const ModelRequest& request) {
   if (text.find("{{") == std::string::npos) return text;
   auto escaped = [](const std::string& value) {
-    std::string literal = quoted(value);
+    std::string literal = json_quoted(value);
     return literal.substr(1, literal.size() - 2);
   };
   replace_all(text, "{{input}}", escaped(last_input(request)));
