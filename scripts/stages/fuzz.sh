@@ -3,7 +3,7 @@
 # shellcheck source=scripts/stages/common.sh
 source scripts/stages/common.sh
 
-seconds=30
+seconds=15
 [[ -z ${PERDURE_LONG:-} ]] || seconds=300
 mapfile -t names < <(sed -n 's/^add_fuzzer(\([a-z0-9_]*\).*/\1/p' fuzz/CMakeLists.txt)
 build fuzz "${names[@]}"
