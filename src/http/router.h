@@ -33,6 +33,8 @@ struct Route {
   std::string tag;      ///< the facade it belongs to
   std::vector<QueryParameter> query = {};
   bool open = false;  ///< needs no Authorization header (health checks)
+  /// Answers by whatever name it is asked: probes know an address, or nothing.
+  bool any_host = false;
   std::size_t max_body = 8 << 20;
   Handler handler;
   /// What a request is about, as "PROJECT LF SESSION", so that of many servers the right one may be

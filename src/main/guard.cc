@@ -103,7 +103,8 @@ std::optional<Response> Guard::admit(const Request& request, const Route* route)
                   "provider's base_url leads back to a Perdure server.");
   if (comes_from_node(request)) return std::nullopt;  // who sent it is found out with its body
   const std::string_view host = trim(request.headers.get("Host").value_or(""));
-  if (request.headers.count("Host") != 1 || !host_is_ours(host))
+  const bool any_host = route && route->any_host;
+  if (!any_host && (request.headers.count("Host") != 1 || !host_is_ours(host)))
     return refuse(421, ErrorCode::kInvalidArgument,
                   fmt::format("The host '{}' is not one of this server's names. Add it to hosts in "
                               "[server] of perdure.toml if it should be.",

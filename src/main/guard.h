@@ -9,6 +9,8 @@
 // server.
 //
 //   508 x-perdure-hop: a server configured as its own provider   401 no or bad credential
+// Probes of load balancers, which know an address or nothing, are asked for no name (`any_host`).
+//
 //   421 a Host that is not ours   403 a foreign Origin           415 a body that is not JSON
 #pragma once
 

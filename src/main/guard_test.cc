@@ -61,6 +61,7 @@ struct Head {
   int status;     ///< 0: admitted
   bool open = false;
   std::string method = "POST";
+  bool any_host = false;
 };
 
 class Heads : public GuardTest, public testing::WithParamInterface<Head> {};
@@ -74,7 +75,8 @@ TEST_P(Heads, AreJudgedTheSameInBothModes) {
   fields.insert(fields.end(), head.fields.begin(), head.fields.end());
   for (const auto& [name, value] : fields)
     if (value != "<absent>") request.headers.add(name, value);
-  const Route route{.method = head.method, .path = "/v1/x", .open = head.open};
+  const Route route{
+      .method = head.method, .path = "/v1/x", .open = head.open, .any_host = head.any_host};
   for (Mode mode : {Mode::kDev, Mode::kServe}) {
     const auto refused = guard(mode).admit(request, &route);
     EXPECT_EQ(refused ? refused->status : 0, head.status) << (refused ? refused->body : "");
@@ -105,6 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
         Head{"NoHost", {{"Host", "<absent>"}}, 421}, Head{"EmptyHost", {{"Host", ""}}, 421},
         Head{"TwoHosts", {{"Host", "localhost"}, {"Host", "evil.example"}}, 421},
         Head{"ForeignHostOnOpenRoute", {{"Host", "evil.example"}}, 421, true, "GET"},
+        Head{"ProbeByAddress", {{"Host", "10.2.3.4:8787"}}, 0, true, "GET", true},
+        Head{"ProbeWithoutHost", {{"Host", "<absent>"}}, 0, true, "GET", true},
+        Head{"ForeignOriginOnProbe", {{"Origin", "http://evil.example"}}, 403, true, "GET", true},
         Head{"OwnOrigin", {{"Origin", "http://127.0.0.1:8787"}}, 0},
         Head{"OwnOriginBehindTls",
              {{"Host", "agents.example.com"}, {"Origin", "https://agents.example.com"}},

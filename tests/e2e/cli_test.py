@@ -225,6 +225,7 @@ class CliTest(unittest.TestCase):
     def test_dev_lets_a_developer_in_and_nobody_else(self):
         url = self.dev().url
         self.assertEqual(request(url + "/healthz"), (200, '{"status":"ok"}'))
+        self.assertEqual(request(url + "/readyz", Host="10.2.3.4")[0], 200)  # as probes name it
         self.assertEqual(request(url + "/v1/models")[0], 401)
         self.assertEqual(request(url + "/v1/models", key="anything")[0], 200)
         self.assertEqual(request(url + "/v1/models", key="x", Host="evil.example")[0], 421)

@@ -55,19 +55,21 @@ http::Response list_response(const identity::ListOf<T>& list, Append append) {
 }  // namespace
 
 void AdminApi::add_routes(http::Router& router) {
-  const auto open = [&](std::string path, std::string summary, auto handler, bool is_open = true) {
+  enum class For { kProbes, kAnybody, kCallers };
+  const auto get = [&](std::string path, std::string summary, auto handler, For whom) {
     router.add({.method = "GET",
                 .path = std::move(path),
                 .summary = std::move(summary),
                 .tag = "server",
-                .open = is_open,
+                .open = whom != For::kCallers,
+                .any_host = whom == For::kProbes,
                 .max_body = kMaxBody,
                 .handler = std::bind_front(handler, this)});
   };
-  open("/healthz", "Whether the process runs", &AdminApi::healthz);
-  open("/readyz", "Whether the server takes work, and why not", &AdminApi::readyz);
-  open("/openapi.json", "This document", &AdminApi::openapi);
-  open("/metrics", "Numbers for Prometheus", &AdminApi::metrics, false);
+  get("/healthz", "Whether the process runs", &AdminApi::healthz, For::kProbes);
+  get("/readyz", "Whether the server takes work, and why not", &AdminApi::readyz, For::kProbes);
+  get("/openapi.json", "This document", &AdminApi::openapi, For::kAnybody);
+  get("/metrics", "Numbers for Prometheus", &AdminApi::metrics, For::kCallers);
 
   const auto api = [&](std::string method, std::string path, std::string summary,
                        Operation operation) {

@@ -65,6 +65,9 @@ TEST_F(AdminApiTest, HealthIsOpenAndAlwaysWell) {
   EXPECT_TRUE(router_.match("GET", "/readyz").route->open);
   EXPECT_TRUE(router_.match("GET", "/openapi.json").route->open);
   EXPECT_FALSE(router_.match("GET", "/metrics").route->open);
+  EXPECT_TRUE(router_.match("GET", "/healthz").route->any_host);
+  EXPECT_TRUE(router_.match("GET", "/readyz").route->any_host);
+  EXPECT_FALSE(router_.match("GET", "/openapi.json").route->any_host);
   EXPECT_FALSE(router_.match("GET", "/api/keys").route->open);
 }
 
