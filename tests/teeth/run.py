@@ -11,6 +11,7 @@ fails without the bug proves nothing.
 
 import argparse
 import collections
+import concurrent.futures
 import glob
 import os
 import subprocess
@@ -92,26 +93,30 @@ def run(bug, planted):
     return result.returncode == 0, result.stdout + result.stderr
 
 
+def judge(bug):
+    """(whether the bug was caught by a test that passes without it, what to say)"""
+    clean, output = run(bug, planted=False)
+    if clean:
+        passes, output = run(bug, planted=True)
+    good = clean and not passes
+    verdict = "caught by" if good else "NOT caught by" if clean else "fails without the bug:"
+    said = f"{'ok    ' if good else 'FAILED'} {bug.name} ({bug.what}): {verdict} {bug.test}"
+    return good, said if good else "\n".join([said, *output.splitlines()[-30:]])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True, help="a build with the planted bugs")
     parser.add_argument("--shims", required=True, help="a build without sanitizers, for the shims")
     parser.add_argument("only", nargs="*")
     options = parser.parse_args()
+    wanted = [bug for bug in bugs(os.path.realpath(options.build), os.path.realpath(options.shims))
+              if not options.only or bug.name in options.only]
     passed = failed = 0
-    for bug in bugs(os.path.realpath(options.build), os.path.realpath(options.shims)):
-        if options.only and bug.name not in options.only:
-            continue
-        clean, output = run(bug, planted=False)
-        if clean:
-            caught, output = run(bug, planted=True)
-            caught = not caught
-        good = clean and caught
-        verdict = "caught by" if good else "NOT caught by" if clean else "fails without the bug:"
-        print(f"{'ok    ' if good else 'FAILED'} {bug.name} ({bug.what}): {verdict} {bug.test}", flush=True)
-        if not good:
-            print("\n".join(output.splitlines()[-30:]))
-        passed, failed = passed + good, failed + (not good)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        for good, said in workers.map(judge, wanted):
+            print(said, flush=True)
+            passed, failed = passed + good, failed + (not good)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
