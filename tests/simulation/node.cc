@@ -6,7 +6,13 @@ namespace {
 models::Catalog catalog_of(Outside& outside, const bool& dead) {
   std::vector<std::unique_ptr<models::Provider>> providers;
   providers.push_back(std::make_unique<Model>(outside, dead));
-  return *models::Catalog::make(std::move(providers), {}, {}, {});
+  // It has a price, so that every call puts money aside and settles.
+  models::ModelEntry model{.name = "some-model",
+                           .provider = std::string(providers.front()->name()),
+                           .upstream = "some-model",
+                           .price = models::Price{.input = 3'000'000, .output = 15'000'000},
+                           .max_output_tokens = 1'000};
+  return *models::Catalog::make(std::move(providers), {std::move(model)});
 }
 
 }  // namespace

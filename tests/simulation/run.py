@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 # With the seed from which on each is looked for: where it was found last, so that it takes a moment.
-PLANTED = {"repeat-opaque": 1, "trust-for-ever": 21, "hand-over-early": 131, "read-ahead": 91, "trust-other-clocks": 81}
+PLANTED = {"repeat-opaque": 1, "trust-for-ever": 21, "hand-over-early": 131, "read-ahead": 91, "trust-other-clocks": 81,
+           "skip-settlement": 1}
 LAST = re.compile(r"(\d+) seeds, (\d+) failed: (\d+) misfortunes, (\d+) inputs acknowledged, (\d+) model calls")
 
 
