@@ -29,8 +29,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
-from perdure_test import HANG, Model, Scratch, Server, ServerDied, message  # noqa: E402
+from perdure_test import HANG, Model, Scratch, Server, ServerDied  # noqa: E402
 from postgres import Postgres  # noqa: E402
+from writers import Writer  # noqa: E402
 
 KEY = "an example of a master key, long enough"
 CLIENTS, DATABASE = "10.99.1", "10.99.2"  # networks of ours alone: nothing leads out of the namespace
@@ -115,49 +116,6 @@ class Node(Server):
 
     def alive(self):
         return self.process.poll() is None
-
-
-class Client(threading.Thread):
-    """Writes one session after the other until told to stop; remembers what was acknowledged."""
-
-    def __init__(self, number, nodes, stop, seed):
-        super().__init__(daemon=True)
-        self.number, self.nodes, self.stop = number, nodes, stop
-        self.chance = random.Random(seed)
-        self.sessions = {}
-        self.error = None
-
-    def surely(self, action):
-        end = time.monotonic() + HANG
-        while True:
-            try:
-                status, _, body = action(self.chance.choice(self.nodes))
-                if status not in (502, 503, 504):
-                    return status, body
-            except ServerDied:
-                pass
-            assert time.monotonic() < end, "no node takes it"
-            time.sleep(0.05)
-
-    def run(self):
-        try:
-            work = 0
-            while not self.stop.is_set():
-                work += 1
-                name = f"c{self.number}-s{work}"
-                status, body = self.surely(lambda node, name=name: node.create(f"{name} m0", name))
-                assert status == 201, (status, body)
-                session = body["id"]
-                self.sessions[session] = [f"{name} m0"]
-                for turn in range(1, 6):
-                    text = f"{name} m{turn}"
-                    status, body = self.surely(
-                        lambda node, text=text, session=session: node.send(session, [message(text)], text))
-                    assert status == 202, (status, body)
-                    self.sessions[session].append(text)
-                    time.sleep(self.chance.random() * 0.2)
-        except Exception as error:  # noqa: BLE001 - reported by the main thread
-            self.error = error
 
 
 class Chaos:
@@ -262,7 +220,7 @@ class Chaos:
         for node in self.nodes:
             assert node.alive(), f"{node.place.name} ended itself"
         self.wait(lambda: self.sql("SELECT count(*) FROM session WHERE open") == "0", "a session is still owed work")
-        reader = Client(0, self.nodes, threading.Event(), 0)
+        reader = Writer(0, self.nodes, threading.Event())
         for session, texts in sessions.items():
             status, view = reader.surely(
                 lambda node, session=session: node.request("GET", f"/v1/agents/sessions/{session}"))
@@ -310,7 +268,7 @@ def main():
                 node = chaos.chance.choice(chaos.nodes)
                 name = misfortune.__name__.replace("_", " ")
                 stop = threading.Event()
-                clients = [Client(f"{passed}-{number}", chaos.nodes, stop, chaos.chance.random())
+                clients = [Writer(f"{passed}-{number}", chaos.nodes, stop, turns=5, pause=0.2, seed=chaos.chance.random())
                            for number in range(options.clients)]
                 try:
                     for client in clients:

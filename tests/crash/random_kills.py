@@ -20,51 +20,9 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from perdure_test import Model, Scratch, Server, ServerDied, message  # noqa: E402
+from perdure_test import Model, Scratch, Server  # noqa: E402
 from postgres import Postgres  # noqa: E402
-
-
-class Client(threading.Thread):
-    """Writes one session after the other until told to stop; remembers what was acknowledged."""
-
-    def __init__(self, number, server, stop):
-        super().__init__(daemon=True)
-        self.number = number
-        self.server = server
-        self.stop = stop
-        self.sessions = {}  # id: the texts acknowledged, in order
-        self.error = None
-
-    def surely(self, action):
-        while True:
-            try:
-                status, headers, body = action()
-            except ServerDied:
-                time.sleep(0.01)
-                continue
-            if status == 503:  # draining or recovering: the answer says to come back
-                time.sleep(0.01)
-                continue
-            return status, body
-
-    def run(self):
-        try:
-            work = 0
-            while not self.stop.is_set():
-                work += 1
-                name = f"c{self.number}-s{work}"
-                status, body = self.surely(lambda name=name: self.server.create(f"{name} m0", name))
-                assert status == 201, (status, body)
-                session = body["id"]
-                self.sessions[session] = [f"{name} m0"]
-                for turn in range(1, 4):
-                    text = f"{name} m{turn}"
-                    status, body = self.surely(
-                        lambda text=text, session=session: self.server.send(session, [message(text)], text))
-                    assert status == 202, (status, body)
-                    self.sessions[session].append(text)
-        except Exception as error:  # noqa: BLE001 - reported by the main thread
-            self.error = error
+from writers import Writer  # noqa: E402
 
 
 def main():
@@ -85,7 +43,7 @@ def main():
         # The port stays the same, so that clients need not be told.
         server.arguments = ["--listen", f"127.0.0.1:{server.port}"]
         stop = threading.Event()
-        clients = [Client(number, server, stop) for number in range(options.clients)]
+        clients = [Writer(number, [server], stop) for number in range(options.clients)]
         for client in clients:
             client.start()
         killed = 0

@@ -108,6 +108,41 @@ class Recipe(unittest.TestCase):
         return session["id"]
 
 
+class Talker(threading.Thread):
+    """Sends one message after the other to a session, to its servers in turns, until told to stop. A context
+    manager: in the end every message that was acknowledged is in `sent`."""
+
+    def __init__(self, test, session, servers, sent):
+        super().__init__(daemon=True)
+        self.test, self.session, self.servers = test, session, servers
+        self.sent, self.failures = list(sent), []
+        self.told = threading.Event()
+
+    def run(self):
+        while not self.told.is_set():
+            text = f"message {len(self.sent)}"
+            server = self.servers[len(self.sent) % len(self.servers)]
+            status, _, answer = self.test.again(lambda: server.send(self.session, [message(text)], key=text))
+            if status != 202:
+                self.failures.append((status, answer))
+                return
+            self.sent.append(text)
+            time.sleep(0.02)
+
+    def wait_for_more(self, count):
+        before = len(self.sent)
+        self.test.wait(lambda: len(self.sent) > before + count or self.failures)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.told.set()
+        self.join(HANG)
+        self.test.assertEqual(self.failures, [])
+
+
 class Systemd(Recipe):
     def test_the_unit_is_sound_and_closed(self):
         with open(os.path.join(DEPLOY, "systemd", "perdure.service"), encoding="utf-8") as file:
@@ -202,33 +237,15 @@ class Haproxy(Recipe):
 
     def test_a_restart_one_after_the_other_is_not_noticed(self):
         session = self.conversation(self.proxy, "one")
-        sent, stop = ["one"], threading.Event()
-        failures = []
-
-        def talk():
-            while not stop.is_set():
-                text = f"message {len(sent)}"
-                status, _, answer = self.again(lambda: self.proxy.send(session, [message(text)], key=text))
-                if status != 202:
-                    failures.append((status, answer))
-                    return
-                sent.append(text)
-                time.sleep(0.02)
-
-        talker = threading.Thread(target=talk, daemon=True)
-        talker.start()
-        for node in self.nodes:
-            count = len(sent)
-            self.wait(lambda count=count: len(sent) > count + 3 or failures)
-            port = node.port
-            node.stop()
-            node.arguments = ["--listen", f"127.0.0.1:{port}"]
-            node.start()
-        stop.set()
-        talker.join(HANG)
-        self.assertEqual(failures, [])
+        with Talker(self, session, [self.proxy], ["one"]) as talker:
+            for node in self.nodes:
+                talker.wait_for_more(3)
+                port = node.port
+                node.stop()
+                node.arguments = ["--listen", f"127.0.0.1:{port}"]
+                node.start()
         self.proxy.wait_for(session, "idle")
-        self.assertEqual(self.messages(self.proxy, session), sent)
+        self.assertEqual(self.messages(self.proxy, session), talker.sent)
 
 
 class Backup(Recipe):
@@ -349,46 +366,28 @@ class Patroni(Recipe):
     def test_a_failover_loses_nothing(self):
         nodes = [self.node(name, self.url).start() for name in ("a", "b")]
         session = self.conversation(nodes[0], "one")
-        sent, stop, failures = ["one"], threading.Event(), []
-
-        def talk():
-            while not stop.is_set():
-                text = f"message {len(sent)}"
-                node = nodes[len(sent) % 2]
-                status, _, answer = self.again(lambda: node.send(session, [message(text)], key=text))
-                if status != 202:
-                    failures.append((status, answer))
-                    return
-                sent.append(text)
-                time.sleep(0.05)
-
-        talker = threading.Thread(target=talk, daemon=True)
-        talker.start()
-        self.wait(lambda: len(sent) > 5 or failures)
-        old = self.primary()
-        # Its machine dies: Patroni, PostgreSQL and what they started.
-        with open(os.path.join(self.directory, old, "postmaster.pid"), encoding="utf-8") as file:
-            pid = int(file.readline())
-        killed = time.monotonic()
-        self.patronis[old].send_signal(signal.SIGKILL)
-        os.kill(pid, signal.SIGKILL)
-        count = len(sent)
-        self.patronis[old].wait()
-        self.wait(lambda: self.primary() not in (None, old), "nobody took over")
-        taken = time.monotonic() - killed
-        # Strictly synchronous: commits wait until there is a standby again.
-        self.patronis[old] = self.start_patroni(old)
-        self.wait(lambda: len(sent) > count + 5 or failures)
+        with Talker(self, session, nodes, ["one"]) as talker:
+            talker.wait_for_more(5)
+            old = self.primary()
+            # Its machine dies: Patroni, PostgreSQL and what they started.
+            with open(os.path.join(self.directory, old, "postmaster.pid"), encoding="utf-8") as file:
+                pid = int(file.readline())
+            killed = time.monotonic()
+            self.patronis[old].send_signal(signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            self.patronis[old].wait()
+            self.wait(lambda: self.primary() not in (None, old), "nobody took over")
+            taken = time.monotonic() - killed
+            # Strictly synchronous: commits wait until there is a standby again.
+            self.patronis[old] = self.start_patroni(old)
+            talker.wait_for_more(5)
         print(f"a standby had taken over after {taken:.1f} s, inputs were taken again after "
               f"{time.monotonic() - killed:.1f} s", flush=True)
-        stop.set()
-        talker.join(HANG)
-        self.assertEqual(failures, [])
         for node in nodes:
             self.assertIsNone(node.process.poll(), "a node ended itself")
             self.again(lambda node=node: node.request("GET", f"/v1/agents/sessions/{session}"))
         nodes[0].wait_for(session, "idle")
-        self.assertEqual(self.messages(nodes[0], session), sent)
+        self.assertEqual(self.messages(nodes[0], session), talker.sent)
 
 
 if __name__ == "__main__":

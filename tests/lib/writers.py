@@ -25,7 +25,7 @@ class Writer(threading.Thread):
         while True:
             try:
                 status, _, body = action(self.chance.choice(self.servers))
-                if status not in (502, 503):  # the answer says to come back
+                if status not in (502, 503, 504):  # the answer says to come back
                     return status, body
             except ServerDied:
                 pass
