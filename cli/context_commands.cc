@@ -44,6 +44,9 @@ void add_parts(std::vector<TableRow>& rows, const json::object& call) {
     const json::object& summary = get_object(call, "summary");
     add("summary", "of " + range_of(summary), tokens(summary));
   }
+  if (is_given(call, "time_reminder"))
+    add("time",
+        fmt::format("told by entry {}", get_int(get_object(call, "time_reminder"), "entry")), "");
   for (const json::value& value : get_array(call, "verbatim")) {
     const json::object& range = value.as_object();
     add("as it is", fmt::format("{}, {} items", range_of(range), get_int(range, "items")),

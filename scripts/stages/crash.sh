@@ -11,6 +11,8 @@ if [[ -n ${PERDURE_LONG:-} ]]; then
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,power,hold --seeds 2 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario compaction --seeds 2 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario functions --seeds 2 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario update --seeds 2 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario format --seeds 2 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 300 || true
   counted python3 tests/crash/money.py --binary "$PERDURE_BIN" --kills 150 || true
 else
@@ -18,6 +20,8 @@ else
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario mcp --modes kill,hold --late || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario compaction --modes kill --seconds 30 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario functions --modes kill --seconds 30 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario update --modes kill --seconds 30 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario format --modes kill --seconds 30 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20 || true
   counted python3 tests/crash/money.py --binary "$PERDURE_BIN" || true
 fi

@@ -30,6 +30,9 @@ class AbsentEngine : public Engine {
   Task<Result<journal::Committed>> submit(SessionKey, std::vector<Input>, Idempotency) override {
     co_return not_here();
   }
+  Task<Result<engine::Updated>> update_session(SessionKey, engine::UpdateSession) override {
+    co_return not_here();
+  }
   Task<Result<journal::Committed>> delete_session(SessionKey) override { co_return not_here(); }
   Task<Result<View>> session(SessionKey) override { co_return not_here(); }
   Task<Result<Listed<View>>> sessions(ProjectId, SessionFilter, Page) override {

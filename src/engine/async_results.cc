@@ -6,6 +6,7 @@
 
 #include "engine/function_result.h"
 #include "engine/limits.h"
+#include "engine/time_reminder.h"
 
 namespace perdure::engine {
 
@@ -48,7 +49,10 @@ std::vector<models::ContentPart> parts_of(const AsyncResultBody& result) {
 
 Result<std::uint64_t> add_async_result(Batch& batch, AsyncResultBody result) {
   const bool begins = !batch.state().turn;
-  if (begins) TRY_VOID(batch.add(journal::kTurnCreated, TurnCreatedBody{}));
+  if (begins) {
+    TRY_VOID(batch.add(journal::kTurnCreated, TurnCreatedBody{batch.state().cache_ttl}));
+    TRY_VOID(add_time_reminder(batch));
+  }
   const TurnState& turn = *batch.state().turn;
   const bool before_first_call = turn.model_calls == 0 && !turn.model_call;
   result.turn = turn.seq;

@@ -4,6 +4,18 @@
 #include "engine/limits.h"
 
 namespace perdure::engine {
+namespace {
+
+/// Whether a call that ends like this is counted as one without an answer.
+template <class Body>
+bool no_answer(const Body&) {
+  return false;
+}
+bool no_answer(const ModelCallAbandonedBody& body) {
+  return body.rejected.empty();
+}
+
+}  // namespace
 
 Result<std::uint64_t> Batch::add_text(journal::Kind kind, std::string body) {
   if (next_seq() > kLastSeq)
@@ -27,9 +39,7 @@ Result<std::uint64_t> Batch::add_end(journal::Kind kind, Body body) {
   if (!state_.turn || !state_.turn->model_call)
     return fail(ErrorCode::kInternal, "the end of a model call that does not run");
   body.bill = bill_of(state_, body);
-  journal::Settlement settlement =
-      settlement_of(state_, *body.bill,
-                    kind == journal::kModelCallAbandoned || kind == journal::kCompactionAbandoned);
+  journal::Settlement settlement = settlement_of(state_, *body.bill, no_answer(body));
   TRY(seq, add_text(kind, encode(body)));
   // Where nothing was asked of a provider there may be nothing to give back either.
   if (settlement.used.calls != 0 || settlement.reserved != 0) {

@@ -288,7 +288,8 @@ Bill bill_of(const SessionState& state, const ModelCallAbandonedBody& body) {
     bill.cost = call.reserved;
     return bill;
   }
-  if (body.shown) bill.usage.output_tokens = tokens_of_bytes(body.text.size());
+  if (body.shown || !body.rejected.empty())
+    bill.usage.output_tokens = tokens_of_bytes(body.text.size());
   return priced(call, bill);
 }
 

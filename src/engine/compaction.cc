@@ -39,8 +39,13 @@ std::string joined(const UserMessage& message) {
   return text;
 }
 
+bool is_note(const ContextItem& item) {
+  const auto* user = std::get_if<UserMessage>(&item);
+  return user && user->is_note();
+}
+
 /// Items that are replaced together or not at all: a user's message, or an answer with the results
-/// of its calls.
+/// of its calls. A note of the server goes with what stands before it.
 struct Unit {
   std::vector<const PlacedItem*> items;
   std::int64_t tokens = 0;
@@ -56,7 +61,8 @@ std::vector<Unit> units_of(const Context& context, std::int64_t permille) {
     bool is_user = std::holds_alternative<UserMessage>(placed.item);
     bool same_answer = !units.empty() && !is_user && !units.back().is_user() &&
                        (is_result || units.back().last() == placed.seq);
-    if (!same_answer) units.emplace_back();
+    bool note = !units.empty() && is_note(placed.item);
+    if (!same_answer && !note) units.emplace_back();
     units.back().items.push_back(&placed);
     units.back().tokens += tokens_of(placed) * permille / 1000;
   }
@@ -95,7 +101,8 @@ class Transcript {
 
   std::string line_of(const Unit& unit, const ContextItem& item) {
     if (const auto* user = std::get_if<UserMessage>(&item))
-      return fmt::format("User: {}\n", cut(joined(*user), message_bytes_));
+      return fmt::format("{}: {}\n", user->is_users() ? "User" : "Note",
+                         cut(joined(*user), message_bytes_));
     if (const auto* result = std::get_if<FunctionOutput>(&item))
       return fmt::format("Result of {}: {}\n", name_of(unit, result->call_id),
                          cut(result->output, result_bytes_));
@@ -161,7 +168,7 @@ std::string request_of(const Context& context, const std::vector<Unit>& units, s
   for (std::size_t i = 0; i < count; ++i) {
     const PlacedItem& placed = *units[i].items.front();
     const auto* user = std::get_if<UserMessage>(&placed.item);
-    if (!user || !placed.from_user || placed.turn != turn) continue;
+    if (!user || !user->is_users() || placed.turn != turn) continue;
     if (!text.empty()) text += '\n';
     text += joined(*user);
   }
@@ -470,6 +477,7 @@ void note_summary(SessionState& state, std::uint64_t seq, const CompactionFinish
   state.images = body.images;
   state.remote_images = body.remote_images;
   TurnState& turn = *state.turn;
+  turn.reminded = 0;  // what it was told of the time may be in the part that is left out
   turn.compaction.due = false;
   turn.compaction.done += 1;
   turn.failed_attempts = 0;

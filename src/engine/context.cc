@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/answer_format.h"
 #include "engine/async_results.h"
 #include "engine/function_result.h"
 #include "engine/tool_search.h"
@@ -54,10 +55,12 @@ async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, Sessi
                                            std::uint64_t head) {
   std::uint64_t after = through_;
   journal::EntryQuery query{.key = std::move(key), .after = after, .until = head};
-  query.kinds = {journal::kUserMessage,      journal::kModelCallFinished,  journal::kFunctionOutput,
-                 journal::kEffectFinished,   journal::kEffectUnknown,      journal::kEffectDenied,
-                 journal::kToolListEnded,    journal::kCompactionFinished, journal::kToolsFound,
-                 journal::kAsyncResultPlaced};
+  query.kinds = {
+      journal::kUserMessage,    journal::kModelCallFinished, journal::kModelCallAbandoned,
+      journal::kFunctionOutput, journal::kEffectFinished,    journal::kEffectUnknown,
+      journal::kEffectDenied,   journal::kToolListEnded,     journal::kCompactionFinished,
+      journal::kToolsFound,     journal::kAsyncResultPlaced, journal::kSessionUpdated,
+      journal::kTimeReminder};
   CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -116,8 +119,8 @@ Result<void> Context::add(const journal::Entry& entry) {
     }
     case journal::kAsyncResultPlaced: {
       TRY(body, decode<AsyncResultPlacedBody>(entry.body));
-      items_.push_back({models::UserMessage{std::move(body.parts)}, entry.seq, body.turn,
-                        /*images=*/{}, /*from_user=*/false});
+      items_.push_back({models::UserMessage{std::move(body.parts), models::Sender::kFunction},
+                        entry.seq, body.turn});
       return {};
     }
     case journal::kToolsFound: {
@@ -130,6 +133,28 @@ Result<void> Context::add(const journal::Entry& entry) {
     case journal::kToolListEnded: {
       TRY(body, decode<ToolListEndedBody>(entry.body));
       if (!body.error) lists_[body.server] = std::move(body.tools);
+      return {};
+    }
+    case journal::kModelCallAbandoned: {
+      TRY(body, decode<ModelCallAbandonedBody>(entry.body));
+      if (!body.repair) return {};
+      if (!body.text.empty())
+        items_.push_back({OutputItem{.text = std::move(body.text)}, entry.seq, body.turn});
+      items_.push_back(
+          {models::UserMessage{{repair_request(body.rejected)}, models::Sender::kServer}, entry.seq,
+           body.turn});
+      return {};
+    }
+    case journal::kTimeReminder: {
+      TRY(body, decode<TimeReminderBody>(entry.body));
+      items_.push_back({models::UserMessage{{std::move(body.text)}, models::Sender::kServer},
+                        entry.seq, body.turn});
+      return {};
+    }
+    case journal::kSessionUpdated: {
+      TRY(body, decode<SessionUpdatedBody>(entry.body));
+      for (const std::string& server : body.stale_lists) lists_.erase(server);
+      if (body.changes.tools) forget_lost(loaded_, *body.changes.tools);
       return {};
     }
     default:
@@ -145,7 +170,7 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
   request.tools = listed_functions(agent);
   for (const OfferedTool& tool : offered)
     request.tools.push_back({tool.name, tool.description, tool.parameters});
-  for (models::FunctionTool& tool : loaded_functions(agent, loaded_))
+  for (models::FunctionTool& tool : loaded_functions(agent, state.loaded))
     request.tools.push_back(std::move(tool));
   request.reasoning_effort = agent.reasoning_effort.value_or("");
   request.reasoning_summary = agent.reasoning_summary.value_or("");
@@ -154,6 +179,7 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
   if (agent.service_tier != "auto" && agent.service_tier != "default")
     request.service_tier = agent.service_tier;
   request.cache_key = state.key.session.value;
+  if (state.turn) request.cache_ttl = state.turn->cache_ttl.value_or("");
 
   if (summary_.exists()) request.context.push_back(models::UserMessage{{summary_.message()}});
   std::vector<std::string> unanswered;

@@ -22,7 +22,6 @@ struct PlacedItem {
   std::uint64_t seq = 0;                 ///< its entry
   std::uint64_t turn = 0;                ///< of its turn
   std::vector<std::string> images = {};  ///< a FunctionOutput: what it shows, behind all results
-  bool from_user = true;  ///< a UserMessage: the user wrote it, not a function that ran on
 };
 
 /// What is sent in place of the older part.
@@ -58,7 +57,7 @@ class Context {
   /// A complete request: instructions, tools and every item. A function call that never got its
   /// result (its turn was cancelled) is followed by one that says so, as providers demand.
   /// What another model than `model` ("<provider>/<upstream name>") wrote goes without its raw
-  /// form.
+  /// form. Of deferred functions it has those that `state` knows as found.
   models::ModelRequest request(const SessionState& state, const OfferedTools& offered,
                                std::string_view model) const;
 

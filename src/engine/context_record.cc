@@ -84,7 +84,8 @@ class Recorder {
         return begin(entry);
       case journal::kModelCallAbandoned:
       case journal::kCompactionAbandoned:
-        return abandon(entry);
+        TRY_VOID(abandon(entry));
+        break;
       case journal::kModelCallFinished: {
         TRY(body, decode<ModelCallFinishedBody>(entry.body));
         if (CallContext* call = ended(body.call, "finished"); call && body.usage_known)
@@ -93,6 +94,12 @@ class Recorder {
       }
       case journal::kCompactionFinished:
         TRY_VOID(summarise(entry));
+        break;
+      case journal::kSessionUpdated:
+        TRY_VOID(update(entry));
+        break;
+      case journal::kTimeReminder:
+        reminder_ = {entry.seq, entry.time};
         break;
       default:
         break;
@@ -135,6 +142,7 @@ class Recorder {
                         tokens_of_text(summary.message().size())};
     } else {
       add_parts(state_, context_, call);
+      call.time_reminder = reminder_;
       for (const Attempt& attempt : attempts_)
         call.left_out.push_back({attempt.intent, attempt.end, "abandoned_attempt"});
     }
@@ -144,9 +152,9 @@ class Recorder {
 
   Result<void> abandon(const Entry& entry) {
     TRY(body, decode<ModelCallAbandonedBody>(entry.body));
-    if (entry.kind == journal::kModelCallAbandoned && !body.unsent)
+    if (entry.kind == journal::kModelCallAbandoned && !body.unsent && !body.repair)
       attempts_.push_back({body.call, entry.seq});
-    if (CallContext* call = ended(body.call, "abandoned")) {
+    if (CallContext* call = ended(body.call, body.rejected.empty() ? "abandoned" : "rejected")) {
       call->error_code = body.error.code;
       call->error = body.error.message;
       if (body.usage_known) call->usage = body.usage;
@@ -170,6 +178,16 @@ class Recorder {
     return {};
   }
 
+  /// Of what an update changes, only the tools count in the turn that runs.
+  Result<void> update(const Entry& entry) {
+    TRY(body, decode<SessionUpdatedBody>(entry.body));
+    if (!body.changes.tools) return {};
+    AgentConfig agent = *state_.agent;
+    take_tools(agent, *body.changes.tools);
+    state_.agent = std::make_shared<const AgentConfig>(std::move(agent));
+    return {};
+  }
+
   /// nullptr where the call is not on the page.
   CallContext* ended(std::uint64_t intent, std::string outcome) {
     auto found = std::ranges::find(listed_.data, intent, &CallContext::entry);
@@ -183,6 +201,7 @@ class Recorder {
   Page page_;
   bool found_ = false;
   std::vector<Attempt> attempts_;
+  std::optional<CallContext::Reminder> reminder_;  ///< every turn that has them begins with one
   Listed<CallContext> listed_;
 };
 

@@ -46,6 +46,11 @@ struct CallContext {
     std::int64_t tokens = 0;
   };
   std::optional<Summary> summary;
+  struct Reminder {
+    std::uint64_t entry = 0;
+    UnixMillis time = 0;
+  };
+  std::optional<Reminder> time_reminder;  ///< the newest that it read
   std::vector<ContextRange> verbatim;
   std::vector<LeftOut> left_out;
   std::int64_t estimated_tokens = 0;  ///< of all parts
@@ -58,7 +63,7 @@ struct CallContext {
   std::optional<ContextRange> summarised;  ///< once it ended well; of what was not yet summarised
   std::uint64_t shortened = 0;             ///< texts of which it read a part
 
-  std::string outcome;  ///< "running", "finished", "abandoned"
+  std::string outcome;  ///< "running", "finished", "abandoned", "rejected"
   std::string error_code;
   std::string error;
   std::optional<models::TokenUsage> usage;  ///< as the provider counted

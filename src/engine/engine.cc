@@ -74,6 +74,7 @@ class EngineImpl final : public Engine, public Accounts {
   Task<Result<Created>> create_session(CreateSession command) override;
   Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                  Idempotency idempotency) override;
+  Task<Result<Updated>> update_session(SessionKey key, UpdateSession command) override;
   Task<Result<Committed>> delete_session(SessionKey key) override;
   Task<Result<Stopped>> stop(policy::StopOrder order) override;
   Task<Result<std::shared_ptr<const SessionView>>> session(SessionKey key) override;
@@ -222,6 +223,16 @@ Task<Result<Committed>> EngineImpl::submit(SessionKey key, std::vector<Input> in
     CO_TRY(actor, co_await awake(key));
     auto receipt = co_await actor->submit(inputs, idempotency);
     if (receipt || receipt.error().code != ErrorCode::kFenced) co_return receipt;
+  }
+  co_return moving_error();
+}
+
+Task<Result<Updated>> EngineImpl::update_session(SessionKey key, UpdateSession command) {
+  Busy busy(core_);
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY(actor, co_await awake(key));
+    auto updated = co_await actor->update(command);
+    if (updated || updated.error().code != ErrorCode::kFenced) co_return updated;
   }
   co_return moving_error();
 }

@@ -21,6 +21,7 @@
 #include "engine/accounts.h"
 #include "engine/context_view.h"
 #include "engine/paging.h"
+#include "engine/session_changes.h"
 #include "engine/session_event.h"
 #include "engine/session_view.h"
 #include "journal/journal.h"
@@ -77,9 +78,23 @@ struct CreateSession {
   std::optional<std::string> workstream;  ///< of the project; is_workstream_id
   std::optional<models::Money> spend_limit;
   std::vector<std::string> server_tools;  ///< names of tools that this server runs
+  std::optional<std::string> cache_ttl;   ///< of prompts: "30m" or "12h"
   std::vector<InputMessage> input;
   /// Called with the view that will be true after the commit, to make the stored answer.
   std::function<Idempotency(const SessionView&)> idempotency;
+};
+
+struct UpdateSession {
+  SessionChanges changes;
+  /// Asked for the session as it would be, with nothing in between: an error refuses the update.
+  std::function<Result<void>(const SessionView&)> check;
+  /// As in CreateSession.
+  std::function<Idempotency(const SessionView&)> idempotency;
+};
+
+struct Updated {
+  Committed receipt;
+  std::shared_ptr<const SessionView> session;
 };
 
 struct Stopped {
@@ -165,6 +180,9 @@ class Engine {
   /// empty batch is fine.
   virtual Task<Result<Committed>> submit(SessionKey key, std::vector<Input> inputs,
                                          Idempotency idempotency) = 0;
+  /// All of it or nothing; see session_update.h for what counts when. kConflict for a session that
+  /// has failed, and the error of `check`.
+  virtual Task<Result<Updated>> update_session(SessionKey key, UpdateSession command) = 0;
   /// kConflict while a turn runs or waits. Deleting again succeeds.
   virtual Task<Result<Committed>> delete_session(SessionKey key) = 0;
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "engine/engine_test_support.h"
+#include "engine/limits.h"
 
 namespace perdure::engine {
 namespace {
@@ -137,6 +138,26 @@ TEST_P(EngineTest, AMessageAfterTheLastModelCallStartsTheNextTurn) {
   EXPECT_EQ(turns[0].status, TurnStatus::kCancelled);
   EXPECT_EQ(turns[1].status, TurnStatus::kCompleted);
   EXPECT_THAT(last_context(), ElementsAre("user go", "user one", "user two"));
+}
+
+TEST_P(EngineTest, OnlySoManyMessagesWaitForARunningTurn) {
+  world.outside.answers.push_back({.chunks = {"..."}, .hang = true});
+  SessionKey key = world.create("go");
+  world.until([&] { return world.outside.in_flight == 1; });
+  auto send = [&](std::size_t count) {
+    std::vector<Input> inputs(count, InputMessage{{"more"}});
+    return world.run(world.engine->submit(key, std::move(inputs), std::nullopt));
+  };
+  for (std::size_t sent = 0; sent < kMaxQueuedInputs; sent += kMaxInputsPerBatch)
+    ASSERT_TRUE(send(kMaxInputsPerBatch));
+  auto refused = send(1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kRateLimited);
+  EXPECT_EQ(refused.error().reason, "active_turn_not_steerable");
+  ASSERT_TRUE(world.run(world.engine->submit(key, cancel(), std::nullopt)));
+  world.wait_for(key, SessionStatus::kIdle);
+  EXPECT_EQ(last_context().size(), 1 + kMaxQueuedInputs) << "whoever was accepted is heard";
+  EXPECT_TRUE(send(1));
 }
 
 TEST_P(EngineTest, AModelCallThatTheProcessDidNotSurviveIsMadeAgain) {

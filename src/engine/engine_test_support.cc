@@ -33,7 +33,7 @@ async::Task<std::expected<models::ModelOutput, models::ModelFailure>> FakeProvid
     output.items.push_back(std::move(message));
   }
   if (answer.throws) throw std::runtime_error("the provider is broken");
-  while (answer.hang && !cancel.cancelled()) co_await async::sleep_for(1);
+  while ((answer.hang || outside_.hold) && !cancel.cancelled()) co_await async::sleep_for(1);
   if (cancel.cancelled())
     co_return std::unexpected(models::ModelFailure{.code = "cancelled", .message = "cancelled"});
   if (answer.failure) co_return std::unexpected(*answer.failure);

@@ -62,6 +62,7 @@ struct Outside {
   std::function<Answer(const models::ModelRequest&)> respond;
   std::vector<models::ModelRequest> requests;
   std::vector<std::string> asked;  ///< the provider of each request
+  bool hold = false;               ///< answers wait until it is taken back
   int in_flight = 0;
   int most_in_flight = 0;
   std::map<std::string, int> tool_runs;  ///< by idempotency key
@@ -89,7 +90,8 @@ class FakeProvider final : public models::Provider {
             .verbosity = true,
             .images = true,
             .remote_images = true,
-            .service_tier = true};
+            .service_tier = true,
+            .cache_minutes = 12 * 60};
   }
   async::Task<std::expected<models::ModelOutput, models::ModelFailure>> generate(
       models::ModelRequest request, models::ModelSink* sink, async::CancelToken cancel) override;

@@ -21,6 +21,19 @@ std::uint64_t seq_of(const json::object& object, std::string_view key) {
   return static_cast<std::uint64_t>(get_int(object, key));
 }
 
+json::object texts_to_json(const std::map<std::string, std::string>& texts) {
+  json::object object;
+  for (const auto& [key, value] : texts) object[key] = value;
+  return object;
+}
+
+std::map<std::string, std::string> texts_from_json(const json::object& object) {
+  std::map<std::string, std::string> texts;
+  for (const auto& [key, value] : object)
+    if (value.is_string()) texts[std::string(key)] = as_view(value.get_string());
+  return texts;
+}
+
 /// A text stands as a string, an image as an object.
 json::array parts_to_json(const std::vector<models::ContentPart>& parts) {
   json::array array;
@@ -348,6 +361,7 @@ json::object to_json(const AgentConfig& agent) {
   if (agent.blocking_compaction) object["blocking_compaction"] = true;
   if (agent.tool_search) object["tool_search"] = *agent.tool_search;
   if (!agent.server_tools.empty()) object["server_tools"] = to_json(agent.server_tools);
+  if (agent.time_awareness) object["time_awareness"] = true;
   return object;
 }
 
@@ -371,18 +385,18 @@ AgentConfig agent_from_json(const json::object& object) {
   agent.blocking_compaction = get_bool(object, "blocking_compaction");
   if (find(object, "tool_search"))
     agent.tool_search = static_cast<std::size_t>(get_int(object, "tool_search"));
+  agent.time_awareness = get_bool(object, "time_awareness");
   return agent;
 }
 
 std::string encode(const SessionCreatedBody& body) {
-  json::object metadata;
-  for (const auto& [key, value] : body.metadata) metadata[key] = value;
   json::object members{{"agent", to_json(body.agent)},
                        {"environment", body.environment},
-                       {"metadata", std::move(metadata)},
+                       {"metadata", texts_to_json(body.metadata)},
                        {"principal", body.principal}};
   if (body.workstream) members["workstream"] = *body.workstream;
   if (body.spend_limit) members["spend_limit"] = *body.spend_limit;
+  if (body.cache_ttl) members["cache_ttl"] = *body.cache_ttl;
   return finish_body(std::move(members));
 }
 
@@ -437,9 +451,11 @@ std::string encode(const ModelCallAbandonedBody& body) {
   if (body.lost) members["lost"] = true;
   if (body.shown) {
     members["shown"] = true;
-    members["text"] = body.text;
     members["position"] = body.position;
   }
+  if (body.shown || !body.rejected.empty()) members["text"] = body.text;
+  if (!body.rejected.empty()) members["rejected"] = body.rejected;
+  if (body.repair) members["repair"] = true;
   if (body.unsent) members["unsent"] = true;
   if (body.begun) members["begun"] = true;
   if (body.died) members["died"] = true;
@@ -540,8 +556,38 @@ std::string encode(const AsyncResultPlacedBody& body) {
       {{"turn", body.turn}, {"result", body.result}, {"texts", parts_to_json(body.parts)}});
 }
 
-std::string encode(const TurnCreatedBody&) {
-  return finish_body({});
+std::string encode(const SessionUpdatedBody& body) {
+  const SessionChanges& changes = body.changes;
+  json::object members;
+  if (changes.model) members["model"] = *changes.model;
+  if (changes.reasoning_effort)
+    members["reasoning_effort"] = optional_text(*changes.reasoning_effort);
+  if (changes.service_tier) members["service_tier"] = *changes.service_tier;
+  if (changes.tools) {
+    AgentConfig tools;
+    take_tools(tools, *changes.tools);
+    members["tools"] = to_json(tools);
+  }
+  if (!body.stale_lists.empty()) {
+    json::array& labels = members["stale_lists"].emplace_array();
+    for (const std::string& label : body.stale_lists) labels.emplace_back(label);
+  }
+  if (changes.cache_ttl) members["cache_ttl"] = optional_text(*changes.cache_ttl);
+  if (changes.metadata) members["metadata"] = texts_to_json(*changes.metadata);
+  if (changes.spend_limit)
+    members["spend_limit"] =
+        *changes.spend_limit ? json::value(**changes.spend_limit) : json::value(nullptr);
+  return finish_body(std::move(members));
+}
+
+std::string encode(const TimeReminderBody& body) {
+  return finish_body({{"turn", body.turn}, {"text", body.text}});
+}
+
+std::string encode(const TurnCreatedBody& body) {
+  json::object members;
+  if (body.cache_ttl) members["cache_ttl"] = *body.cache_ttl;
+  return finish_body(std::move(members));
 }
 
 std::string encode(const TurnStartedBody& body) {
@@ -562,11 +608,11 @@ namespace {
 void read(const json::object& o, SessionCreatedBody& body) {
   body.agent = agent_from_json(get_object(o, "agent"));
   body.environment = text_of(o, "environment");
-  for (const auto& [key, value] : get_object(o, "metadata"))
-    if (value.is_string()) body.metadata[std::string(key)] = as_view(value.get_string());
+  body.metadata = texts_from_json(get_object(o, "metadata"));
   body.principal = text_of(o, "principal");
   body.workstream = optional_text(o, "workstream");
   if (find(o, "spend_limit")) body.spend_limit = get_int(o, "spend_limit");
+  body.cache_ttl = optional_text(o, "cache_ttl");
 }
 
 void read(const json::object& o, SessionFailedBody& body) {
@@ -628,6 +674,8 @@ void read(const json::object& o, ModelCallAbandonedBody& body) {
   body.compact = get_bool(o, "compact");
   body.smaller = get_bool(o, "smaller");
   body.nothing = get_bool(o, "nothing");
+  body.rejected = text_of(o, "rejected");
+  body.repair = get_bool(o, "repair");
   body.retry_at = get_int(o, "retry_at");
   body.usage_known = find(o, "usage") != nullptr;
   body.usage = usage_from_json(get_object(o, "usage"));
@@ -725,7 +773,29 @@ void read(const json::object& o, AsyncResultPlacedBody& body) {
   body.parts = parts_from_json(get_array(o, "texts"));
 }
 
-void read(const json::object&, TurnCreatedBody&) {}
+void read(const json::object& o, SessionUpdatedBody& body) {
+  SessionChanges& changes = body.changes;
+  changes.model = optional_text(o, "model");
+  if (find(o, "reasoning_effort")) changes.reasoning_effort = optional_text(o, "reasoning_effort");
+  changes.service_tier = optional_text(o, "service_tier");
+  if (find(o, "tools")) changes.tools = agent_from_json(get_object(o, "tools"));
+  for (const json::value& label : get_array(o, "stale_lists"))
+    body.stale_lists.emplace_back(as_view(label.as_string()));
+  if (find(o, "cache_ttl")) changes.cache_ttl = optional_text(o, "cache_ttl");
+  if (find(o, "metadata")) changes.metadata = texts_from_json(get_object(o, "metadata"));
+  if (const json::value* limit = find(o, "spend_limit"))
+    changes.spend_limit =
+        limit->is_null() ? std::nullopt : std::optional(limit->to_number<models::Money>());
+}
+
+void read(const json::object& o, TimeReminderBody& body) {
+  body.turn = seq_of(o, "turn");
+  body.text = text_of(o, "text");
+}
+
+void read(const json::object& o, TurnCreatedBody& body) {
+  body.cache_ttl = optional_text(o, "cache_ttl");
+}
 
 void read(const json::object& o, TurnStartedBody& body) {
   body.turn = seq_of(o, "turn");
@@ -778,6 +848,8 @@ template Result<ToolListEndedBody> decode(std::string_view);
 template Result<ToolsFoundBody> decode(std::string_view);
 template Result<AsyncResultBody> decode(std::string_view);
 template Result<AsyncResultPlacedBody> decode(std::string_view);
+template Result<SessionUpdatedBody> decode(std::string_view);
+template Result<TimeReminderBody> decode(std::string_view);
 template Result<TurnCreatedBody> decode(std::string_view);
 template Result<TurnStartedBody> decode(std::string_view);
 template Result<TurnEndedBody> decode(std::string_view);

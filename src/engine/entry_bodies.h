@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "engine/session_changes.h"
 #include "engine/session_view.h"
 #include "journal/entry.h"
 #include "models/item.h"
@@ -35,6 +36,7 @@ struct SessionCreatedBody {
   std::string principal;
   std::optional<std::string> workstream;
   std::optional<models::Money> spend_limit;  ///< of all its model calls together
+  std::optional<std::string> cache_ttl;      ///< of prompts
 };
 
 struct SessionFailedBody {
@@ -143,7 +145,7 @@ struct ModelCallAbandonedBody {
   FailureInfo error;
   bool lost = false;   ///< something else ended it: not an attempt that failed
   bool shown = false;  ///< deltas of a message may have been seen
-  std::string text;    ///< of that message, where known
+  std::string text;    ///< of that message, where known; of the answer, where it was rejected
   std::uint32_t position = 0;
   bool unsent = false;      ///< nothing was asked of a provider: no attempt either
   bool begun = false;       ///< the provider had begun to answer
@@ -152,6 +154,8 @@ struct ModelCallAbandonedBody {
   bool compact = false;     ///< asked anew once the context was compacted
   bool smaller = false;     ///< a compaction: made anew at once, with less to read
   bool nothing = false;     ///< a compaction: there was nothing to do
+  std::string rejected;     ///< what is wrong with the answer; empty: there was none
+  bool repair = false;      ///< … and asked anew at once, with the answer and what is wrong with it
   UnixMillis retry_at = 0;  ///< 0: not tried again later
   models::TokenUsage usage;
   bool usage_known = false;
@@ -231,7 +235,19 @@ struct AsyncResultPlacedBody {
   std::vector<models::ContentPart> parts;  ///< as the model reads it
 };
 
-struct TurnCreatedBody {};
+struct SessionUpdatedBody {
+  SessionChanges changes;
+  std::vector<std::string> stale_lists;  ///< the servers whose lists of tools no longer count
+};
+
+struct TimeReminderBody {
+  std::uint64_t turn = 0;
+  std::string text;  ///< as the model reads it
+};
+
+struct TurnCreatedBody {
+  std::optional<std::string> cache_ttl;  ///< of its prompts
+};
 
 struct TurnStartedBody {
   std::uint64_t turn = 0;
@@ -262,6 +278,8 @@ std::string encode(const ToolListEndedBody& body);
 std::string encode(const ToolsFoundBody& body);
 std::string encode(const AsyncResultBody& body);
 std::string encode(const AsyncResultPlacedBody& body);
+std::string encode(const SessionUpdatedBody& body);
+std::string encode(const TimeReminderBody& body);
 std::string encode(const TurnCreatedBody& body);
 std::string encode(const TurnStartedBody& body);
 std::string encode(const TurnEndedBody& body);

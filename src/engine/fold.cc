@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "engine/answer_format.h"
 #include "engine/async_results.h"
 #include "engine/compaction.h"
 #include "engine/function_result.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
+#include "engine/session_update.h"
+#include "engine/time_reminder.h"
 #include "engine/tool_search.h"
 
 namespace perdure::engine {
@@ -40,6 +43,8 @@ class Step {
   Result<void> on(const ToolsFoundBody& body);
   Result<void> on(const AsyncResultBody& body);
   Result<void> on(const AsyncResultPlacedBody& body);
+  Result<void> on(const SessionUpdatedBody& body);
+  Result<void> on(const TimeReminderBody& body);
   Result<void> on(const TurnCreatedBody& body);
   Result<void> on(const TurnStartedBody& body);
   Result<void> on(const TurnEndedBody& body);
@@ -280,6 +285,10 @@ Result<void> Step::run() {
       return decoded<AsyncResultBody>();
     case journal::kAsyncResultPlaced:
       return decoded<AsyncResultPlacedBody>();
+    case journal::kSessionUpdated:
+      return decoded<SessionUpdatedBody>();
+    case journal::kTimeReminder:
+      return decoded<TimeReminderBody>();
     case journal::kTurnCreated:
       return decoded<TurnCreatedBody>();
     case journal::kTurnStarted:
@@ -300,6 +309,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
   state_.principal = body.principal;
   state_.workstream = body.workstream;
   state_.spend_limit = body.spend_limit;
+  state_.cache_ttl = body.cache_ttl;
   state_.created = entry_.time;
   state_.context_tokens = tokens_of(body.agent);
   emit_session(EventType::kSessionCreated);
@@ -309,6 +319,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
 Result<void> Step::on(const SessionFailedBody& body) {
   state_.error = body.error;
   state_.turn.reset();
+  adopt_next_agent(state_);
   state_.queued.clear();
   state_.outstanding.clear();
   state_.active = false;
@@ -421,6 +432,8 @@ Result<void> Step::on(const ModelCallAbandonedBody& body) {
   const OpenModelCall call = turn.model_call.value_or(OpenModelCall{});
   if (entry_.kind == journal::kCompactionAbandoned)
     note_compaction_abandoned(turn, call, body);
+  else if (body.repair)
+    note_repair(state_, body);
   else
     note_abandoned(turn, call, body);
   turn.model_call.reset();
@@ -565,11 +578,24 @@ Result<void> Step::on(const AsyncResultPlacedBody& body) {
   return {};
 }
 
-Result<void> Step::on(const TurnCreatedBody&) {
+/// Nothing of it is shown: the wire has no event for it.
+Result<void> Step::on(const SessionUpdatedBody& body) {
+  note_update(state_, body);
+  return {};
+}
+
+/// The model alone reads it.
+Result<void> Step::on(const TimeReminderBody& body) {
+  TRY_VOID(need_turn());
+  note_time_reminder(state_, entry_.time, body);
+  return {};
+}
+
+Result<void> Step::on(const TurnCreatedBody& body) {
   if (state_.turn)
     return fail(ErrorCode::kInternal,
                 "entry " + std::to_string(entry_.seq) + " creates a turn while another runs");
-  state_.turn = TurnState{.seq = entry_.seq, .created = entry_.time};
+  state_.turn = TurnState{.seq = entry_.seq, .created = entry_.time, .cache_ttl = body.cache_ttl};
   emit_turn(EventType::kTurnCreated, state_.turn_view());
   return {};
 }
@@ -596,6 +622,7 @@ Result<void> Step::on(const TurnEndedBody& body) {
   view.error = body.error;
   view.usage = body.usage;
   state_.turn.reset();
+  adopt_next_agent(state_);
   state_.usage += turn.usage;
   state_.usage_known = state_.usage_known && turn.usage_known;
   if (body.idle) state_.active = false;

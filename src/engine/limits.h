@@ -48,6 +48,10 @@ inline constexpr std::size_t kMaxNamesShown = 50;
 inline constexpr std::size_t kMaxResultBytes = 256 << 10;
 /// A list of a server's tools that is older than this is asked for again when a turn begins.
 inline constexpr std::int64_t kToolListMs = 10 * 60'000;
+/// Answers of one turn that are asked for again because they do not satisfy their schema.
+inline constexpr int kMaxRepairs = 1;
+/// A turn that goes on this long tells its model the time again.
+inline constexpr std::int64_t kTimeReminderMs = 10 * 60'000;
 /// Recoveries that may crash the process before a session is quarantined.
 inline constexpr int kMaxRecoveryCrashes = 3;
 /// How often a model call may look for a pool in vain before its turn fails.

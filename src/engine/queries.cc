@@ -141,6 +141,7 @@ TurnView view_of_turn(const SessionState& state, const Entry& created,
   view.agent_id = state.agent->id;
   view.session_id = state.key.session.value;
   view.created = created.time;
+  if (auto body = decode<TurnCreatedBody>(created.body)) view.cache_ttl = body->cache_ttl;
   for (const Entry& mark : marks) {
     if (mark.kind == journal::kTurnCreated) break;  // the next turn's
     if (mark.kind == journal::kTurnStarted) {

@@ -25,7 +25,9 @@ models::RouteQuery route_query(const SessionState& state) {
     query.service_tier = agent.service_tier;
   query.needs.service_tier = !query.service_tier.empty();
   query.input_tokens = state.context_tokens;
-  if (state.turn) query.tried = state.turn->tried;
+  if (!state.turn) return query;
+  query.needs.cache_minutes = models::cache_minutes_of(state.turn->cache_ttl.value_or(""));
+  query.tried = state.turn->tried;
   return query;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/limits.h"
 #include "engine/load_session.h"
 #include "engine/search_index.h"
+#include "engine/session_update.h"
 
 namespace perdure::engine {
 
@@ -101,7 +102,8 @@ Task<Result<Created>> SessionActor::write_creation(CreateSession command) {
   Batch batch = new_batch();
   SessionCreatedBody body{std::move(command.agent),      std::move(command.environment),
                           std::move(command.metadata),   std::move(command.principal),
-                          std::move(command.workstream), command.spend_limit};
+                          std::move(command.workstream), command.spend_limit,
+                          std::move(command.cache_ttl)};
   CO_TRY_VOID(batch.add(journal::kSessionCreated, body));
   if (const policy::Stop* stop = stop_of(batch.state())) co_return std::unexpected(stop->refusal());
   for (InputMessage& message : command.input)
@@ -139,6 +141,28 @@ Task<Result<Committed>> SessionActor::submit(std::vector<Input> inputs, Idempote
   co_return receipt;
 }
 
+Task<Result<Updated>> SessionActor::update(UpdateSession command) {
+  auto lock = co_await mailbox_.acquire();
+  touch();
+  if (dead_) co_return fail(ErrorCode::kFenced, "the session moved on");
+  if (state_.error)
+    co_return fail(ErrorCode::kConflict, "The session has failed and cannot be changed any more.");
+  if (command.changes.tools) CO_TRY_VOID(co_await keep_offers());
+  Batch batch = new_batch();
+  std::vector<OpenEffect> repeat;
+  CO_TRY_VOID(add_lost(batch, repeat));
+  if (!command.changes.empty()) CO_TRY_VOID(add_update(batch, std::move(command.changes)));
+  if (command.check) CO_TRY_VOID(command.check(*batch.state().view()));
+  CO_TRY_VOID(advance(batch, loop_parts()));
+  Idempotency idempotency;
+  if (command.idempotency) idempotency = command.idempotency(*batch.state().view());
+  if (batch.empty() && !idempotency) co_return Updated{*receipt_, state_.view()};
+  CO_TRY(receipt, co_await commit(std::move(batch), std::move(idempotency)));
+  for (OpenEffect& effect : repeat) start_tool(receipt, std::move(effect));
+  start_lost_lists(receipt);
+  co_return Updated{receipt, state_.view()};
+}
+
 /// True if the input added something.
 Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
   const SessionState& state = batch->state();
@@ -147,7 +171,8 @@ Task<Result<bool>> SessionActor::add_input(Batch* batch, Input input) {
   if (auto* message = std::get_if<InputMessage>(&input)) {
     if (state.queued.size() >= kMaxQueuedInputs)
       co_return fail(ErrorCode::kRateLimited,
-                     "Too many messages wait for the running turn; send more when it has ended.");
+                     "Too many messages wait for the running turn; send more when it has ended.",
+                     {}, "active_turn_not_steerable");
     std::uint64_t seq = batch->next_seq();
     std::vector<models::ContentPart> parts = message->parts;
     CO_TRY_VOID(add_message(*batch, std::move(message->parts)));

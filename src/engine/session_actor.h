@@ -20,6 +20,7 @@
 
 #include "async/cancel.h"
 #include "async/fifo_semaphore.h"
+#include "engine/answer_format.h"
 #include "engine/batch.h"
 #include "engine/compaction.h"
 #include "engine/engine.h"
@@ -89,6 +90,7 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   // Commands; each waits for its turn in the mailbox.
   Task<Result<Created>> create(CreateSession command);
   Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
+  Task<Result<Updated>> update(UpdateSession command);
   Task<Result<Committed>> remove();
   Task<Result<void>> on_timer(std::string id);
   /// Takes up what another process left unfinished, and ends the turn of a stopped session. Does
@@ -141,12 +143,15 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   /// A model call or a tool that runs in this process.
   struct Running {
     async::CancelSource cancel;
-    ModelCallStartedBody call;  ///< of a model call: its intent
-    bool restarted = false;     ///< after a crash, together with others
-    bool sent = false;          ///< to the provider
-    bool withdrawn = false;     ///< never to be sent any more
-    OfferedTools offered;       ///< to this model call: what the names it answers with mean
-    CompactionPlan plan;        ///< of a call that summarises, once the context was read
+    ModelCallStartedBody call;                 ///< of a model call: its intent
+    std::shared_ptr<const AgentConfig> agent;  ///< … and the agent as it was then
+    std::vector<std::string> loaded;           ///< … with the deferred functions it had found
+    bool restarted = false;                    ///< after a crash, together with others
+    bool sent = false;                         ///< to the provider
+    bool withdrawn = false;                    ///< never to be sent any more
+    OfferedTools offered;      ///< to this model call: what the names it answers with mean
+    bool offers_kept = false;  ///< … also where it was not sent yet
+    CompactionPlan plan;       ///< of a call that summarises, once the context was read
     // Of a model call: what has been streamed.
     std::uint32_t output_index = 0;
     std::uint32_t position = 0;
@@ -198,10 +203,14 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<std::vector<tools::ServerTool>>> list_tools(McpServerConfig server,
                                                           async::CancelToken cancel);
   Task<Result<void>> fill_context();
+  /// Notes what a model call that was not sent yet is offered, before an update changes it.
+  Task<Result<void>> keep_offers();
   /// What the call sends; a failure where a summarising call has nothing to send.
   std::expected<models::ModelRequest, models::ModelFailure> request_of(Running& running) const;
   Result<void> add_answer(Batch& batch, std::uint64_t seq, const Running& running,
                           models::ModelOutput output);
+  Result<void> add_rejected(Batch& batch, std::uint64_t seq, const models::ModelOutput& output,
+                            Rejection rejection);
   Result<void> add_failed_attempt(Batch& batch, std::uint64_t seq, models::ModelFailure failure);
   /// Journals how an effect ended and what follows from it; comes back until the store has it.
   /// `happened`: worth storing even while the engine drains.

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/planted_bug.h"
 #include "base/raw_json.h"
+#include "engine/answer_format.h"
 #include "engine/async_results.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
@@ -63,11 +64,15 @@ bool is_async(const AgentConfig& agent, std::string_view function) {
 }
 
 /// For models that cannot decide on tools themselves: the tool that the user's last message names,
-/// if that message is the last item, and otherwise none.
+/// if that message is the last item but for notes, and otherwise none.
 std::string named_tool(const models::ModelRequest& request) {
   if (request.tools.empty()) return {};
-  const auto* message =
-      request.context.empty() ? nullptr : std::get_if<models::UserMessage>(&request.context.back());
+  const models::UserMessage* message = nullptr;
+  for (std::size_t at = request.context.size(); at > 0; --at) {
+    message = std::get_if<models::UserMessage>(&request.context[at - 1]);
+    if (!message || !message->is_note()) break;
+  }
+  if (message && !message->is_users()) message = nullptr;
   for (const models::FunctionTool& tool : request.tools)
     if (message && std::ranges::any_of(message->parts, [&](const models::ContentPart& part) {
           return part.text.find(tool.name) != std::string::npos;
@@ -195,6 +200,8 @@ void SessionActor::start_model_call(const Committed&, std::uint64_t seq,
   running_[seq] = std::make_shared<Running>();
   running_[seq]->restarted = resuming_;
   running_[seq]->call = std::move(call);
+  running_[seq]->agent = state_.agent;
+  running_[seq]->loaded = state_.loaded;
   async::spawn(core_.parts.executor, "model call", run_model_call(seq));
 }
 
@@ -279,18 +286,23 @@ Task<SessionActor::ModelResult> SessionActor::ask_pool(models::Pool* pool, std::
 
 std::expected<models::ModelRequest, models::ModelFailure> SessionActor::request_of(
     Running& running) const {
-  running.offered = context_.offered(*state_.agent);
+  SessionState begun = state_;
+  if (!planted("update-running-call")) {
+    begun.agent = running.agent;
+    begun.loaded = running.loaded;
+  }
+  if (!running.offers_kept) running.offered = context_.offered(*running.agent);
   models::ModelRequest request;
   if (const auto& terms = running.call.compaction) {
     running.plan =
-        plan_compaction(context_, *state_.agent, running.offered, state_.turn->seq, *terms);
+        plan_compaction(context_, *running.agent, running.offered, state_.turn->seq, *terms);
     if (running.plan.outcome != CompactionPlan::Outcome::kSummarise)
       return std::unexpected(models::ModelFailure{
           .code = "context_length_exceeded", .message = running.plan.why, .unsent = true});
     request = summary_request(running.plan);
     request.cache_key = key_.session.value + "/summary";
   } else {
-    request = context_.request(state_, running.offered, writer_of(running.call));
+    request = context_.request(begun, running.offered, writer_of(running.call));
   }
   request.model = running.call.model;
   request.idempotency_key = running.call.key;
@@ -318,6 +330,19 @@ Task<SessionActor::ModelResult> SessionActor::generate(models::Pool* pool,
   }
 }
 
+Task<Result<void>> SessionActor::keep_offers() {
+  if (!state_.turn || !state_.turn->model_call) co_return Result<void>{};
+  auto found = running_.find(state_.turn->model_call->seq);
+  if (found == running_.end()) co_return Result<void>{};
+  std::shared_ptr<Running> running = found->second;
+  if (running->sent || running->offers_kept) co_return Result<void>{};
+  CO_TRY_VOID(co_await fill_context());
+  if (running->sent) co_return Result<void>{};
+  running->offered = context_.offered(*running->agent);
+  running->offers_kept = true;
+  co_return Result<void>{};
+}
+
 /// Brings the context up to the state's head.
 Task<Result<void>> SessionActor::fill_context() {
   auto lock = co_await context_lock_.acquire();
@@ -334,6 +359,9 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     failure->usage_known = output.usage_known;
     return add_failed_attempt(batch, seq, std::move(*failure));
   }
+  const AgentConfig& agent = planted("update-running-call") ? *state_.agent : *running.agent;
+  if (auto rejection = check_answer(agent, output))
+    return add_rejected(batch, seq, output, *std::move(rejection));
   make_call_ids_unique(batch.state(), seq, output.items);
   ModelCallFinishedBody body{.turn = batch.state().turn->seq, .call = seq};
   body.usage = output.usage;
@@ -345,16 +373,16 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
   for (models::OutputItem& item : output.items) {
     FinishedItem finished{std::move(item)};
     if (!finished.item.raw_provider.empty()) finished.item.raw_model = writer_of(running.call);
-    finished.client = output.finish != models::Finish::kLength &&
-                      is_for_client(*batch.state().agent, finished.item);
+    finished.client =
+        output.finish != models::Finish::kLength && is_for_client(agent, finished.item);
     if (finished.client && output.finish != models::Finish::kContentFilter &&
-        is_async(*batch.state().agent, finished.item.name)) {
+        is_async(agent, finished.item.name)) {
       finished.async = has_room_for(batch.state(), body.items, finished.item);
       finished.client = finished.async;  // else the turn loop tells the model why not
     }
     finished.search = finished.item.type == models::OutputType::kFunctionCall &&
                       finished.item.name == kToolSearch && !finished.client &&
-                      offers_tool_search(*batch.state().agent);
+                      offers_tool_search(agent);
     if (finished.item.type == models::OutputType::kFunctionCall)
       if (const OfferedTool* tool = find_tool(running.offered, finished.item.name))
         finished.mcp =
@@ -367,6 +395,19 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
     body.items.push_back(std::move(finished));
   }
   TRY_VOID(batch.add(journal::kModelCallFinished, body));
+  return {};
+}
+
+Result<void> SessionActor::add_rejected(Batch& batch, std::uint64_t seq,
+                                        const models::ModelOutput& output, Rejection rejection) {
+  ModelCallAbandonedBody body{.turn = batch.state().turn->seq, .call = seq};
+  body.usage = output.usage;
+  body.usage_known = output.usage_known;
+  CallProgress progress = progress_of(seq);
+  body.shown = progress.shown;
+  body.position = progress.position;
+  reject(*batch.state().turn, std::move(rejection), body);
+  TRY_VOID(batch.add(journal::kModelCallAbandoned, body));
   return {};
 }
 

@@ -23,7 +23,7 @@ bool SessionState::open() const {
 std::shared_ptr<const SessionView> SessionState::view() const {
   auto view = std::make_shared<SessionView>();
   view->key = key;
-  view->agent = agent;
+  view->agent = next_agent ? next_agent : agent;
   view->environment = environment;
   view->metadata = metadata;
   view->workstream = workstream;
@@ -36,9 +36,12 @@ std::shared_ptr<const SessionView> SessionState::view() const {
     view->required_actions.push_back(
         {turn_id_of(open.turn), open.call.call_id, open.call.name, open.call.arguments});
   if (!turn && usage_known) view->usage = usage;
+  view->cache_ttl = cache_ttl;
   view->spend_limit = spend_limit;
   view->spent = spent;
   if (turn && turn->model_call) view->reserved = turn->model_call->reserved;
+  view->images = images;
+  view->remote_images = remote_images;
   view->created = created;
   view->last_active = last_active;
   view->head = head;
@@ -55,6 +58,7 @@ TurnView SessionState::turn_view() const {
                                         : TurnStatus::kWaiting;
   view.created = turn->created;
   if (turn->started != 0) view.started = turn->started;
+  view.cache_ttl = turn->cache_ttl;
   return view;
 }
 
@@ -174,12 +178,15 @@ json::object to_json(const TurnState& turn) {
                       {"usage_known", turn.usage_known},
                       {"finished", turn.finished},
                       {"failure", to_json(turn.failure)}};
+  if (turn.cache_ttl) object["cache_ttl"] = *turn.cache_ttl;
+  if (turn.reminded != 0) object["reminded"] = turn.reminded;
   if (turn.model_call) object["model_call"] = to_json(*turn.model_call);
   json::array tried;
   for (const models::Tried& one : turn.tried)
     tried.push_back(json::object{{"pool", one.pool}, {"code", one.code}});
   if (!tried.empty()) object["tried"] = std::move(tried);
   if (turn.waits != 0) object["waits"] = turn.waits;
+  if (turn.repairs != 0) object["repairs"] = turn.repairs;
   if (turn.compaction != CompactionProgress{}) object["compaction"] = to_json(turn.compaction);
   json::array effects;
   for (const OpenEffect& effect : turn.effects)
@@ -200,6 +207,8 @@ TurnState turn_from_json(const json::object& object) {
   turn.seq = static_cast<std::uint64_t>(get_int(object, "seq"));
   turn.created = get_int(object, "created");
   turn.started = get_int(object, "started");
+  turn.reminded = get_int(object, "reminded");
+  if (find(object, "cache_ttl")) turn.cache_ttl = get_string(object, "cache_ttl");
   turn.pending = calls_from_json(get_array(object, "pending"));
   turn.undecided = calls_from_json(get_array(object, "undecided"));
   turn.failed_attempts = static_cast<int>(get_int(object, "failed_attempts"));
@@ -214,6 +223,7 @@ TurnState turn_from_json(const json::object& object) {
     turn.tried.push_back({std::string(get_string(one.as_object(), "pool")),
                           std::string(get_string(one.as_object(), "code"))});
   turn.waits = static_cast<int>(get_int(object, "waits"));
+  turn.repairs = static_cast<int>(get_int(object, "repairs"));
   if (find(object, "compaction"))
     turn.compaction = compaction_from_json(get_object(object, "compaction"));
   if (find(object, "model_call"))
@@ -238,6 +248,9 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   SessionState state;
   state.key = std::move(key);
   state.agent = std::make_shared<AgentConfig>(agent_from_json(get_object(object, "agent")));
+  if (find(object, "next_agent"))
+    state.next_agent =
+        std::make_shared<AgentConfig>(agent_from_json(get_object(object, "next_agent")));
   state.environment = get_string(object, "environment");
   for (const auto& [name, text] : get_object(object, "metadata"))
     if (text.is_string()) state.metadata[std::string(name)] = as_view(text.get_string());
@@ -259,6 +272,7 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
     state.queued.push_back(seq.to_number<std::uint64_t>());
   state.usage = usage_from_json(get_object(object, "usage"));
   state.usage_known = get_bool(object, "usage_known");
+  if (find(object, "cache_ttl")) state.cache_ttl = get_string(object, "cache_ttl");
   if (find(object, "spend_limit")) state.spend_limit = get_int(object, "spend_limit");
   state.spent = get_int(object, "spent");
   state.active = get_bool(object, "active");
@@ -286,7 +300,9 @@ std::string to_snapshot(const SessionState& state) {
                       {"last_active", state.last_active}, {"head", state.head},
                       {"queued", std::move(queued)},      {"usage", engine::to_json(state.usage)},
                       {"usage_known", state.usage_known}, {"active", state.active}};
+  if (state.next_agent) object["next_agent"] = to_json(*state.next_agent);
   if (state.workstream) object["workstream"] = *state.workstream;
+  if (state.cache_ttl) object["cache_ttl"] = *state.cache_ttl;
   if (state.spend_limit) object["spend_limit"] = *state.spend_limit;
   object["spent"] = state.spent;
   object["context_tokens"] = state.context_tokens;

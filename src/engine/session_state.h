@@ -92,6 +92,8 @@ struct TurnState {
   std::uint64_t seq = 0;  ///< its kTurnCreated entry, which names it
   UnixMillis created = 0;
   UnixMillis started = 0;  ///< 0: queued
+  std::optional<std::string> cache_ttl;
+  UnixMillis reminded = 0;  ///< when its model was last told the time; 0: not yet
   std::optional<OpenModelCall> model_call;
   std::vector<OpenCall> pending;     ///< the client owes their results
   std::vector<OpenCall> undecided;   ///< calls of the last response that nothing has been done with
@@ -101,6 +103,7 @@ struct TurnState {
   UnixMillis retry_at = 0;           ///< the due model call waits for this; 0: it does not
   std::vector<models::Tried> tried;  ///< the due model call's pools so far
   int waits = 0;                     ///< how often it found none that could take it
+  int repairs = 0;                   ///< answers that were asked for again (answer_format.h)
   CompactionProgress compaction;     ///< for the due model call
   int model_calls = 0;
   std::uint32_t next_output_index = 0;
@@ -113,6 +116,8 @@ struct TurnState {
 struct SessionState {
   SessionKey key;
   std::shared_ptr<const AgentConfig> agent = std::make_shared<AgentConfig>();
+  /// What is shown, and works from the next turn on; nullptr: the same. See session_update.h.
+  std::shared_ptr<const AgentConfig> next_agent;
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
   std::string principal;
@@ -123,8 +128,9 @@ struct SessionState {
   std::uint64_t head = 0;
   /// kInputQueued entries that have no turn yet, and kAsyncResult ones that were not read yet.
   std::vector<std::uint64_t> queued;
-  std::vector<AsyncCall> outstanding;  ///< in the order of asking
-  std::optional<TurnState> turn;       ///< the one that has not ended
+  std::vector<AsyncCall> outstanding;    ///< in the order of asking
+  std::optional<TurnState> turn;         ///< the one that has not ended
+  std::optional<std::string> cache_ttl;  ///< of turns to come
   std::optional<models::Money> spend_limit;
   models::Money spent = 0;   ///< by calls that have ended
   models::TokenUsage usage;  ///< of ended turns
@@ -157,9 +163,9 @@ struct SessionState {
   }
 };
 
-/// Written, and the oldest that is read: 3 knows summaries and 4 what functions were found, so that
-/// no older program goes on without them.
-inline constexpr std::uint32_t kSnapshotFormat = 4;
+/// Written, and the oldest that is read: 3 knows summaries, 4 what functions were found and 5 what
+/// an update changes later, so that no older program goes on without them.
+inline constexpr std::uint32_t kSnapshotFormat = 5;
 inline constexpr std::uint32_t kOldestSnapshotFormat = 2;
 std::string to_snapshot(const SessionState& state);
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);

@@ -57,6 +57,7 @@ struct AgentConfig {
   std::optional<std::string> text_schema;  ///< JSON Schema text of a structured answer
   std::string verbosity = "medium";
   std::string service_tier = "auto";
+  bool time_awareness = false;       ///< the model is told the time (time_reminder.h)
   bool blocking_compaction = false;  ///< kept and shown; compaction always is between two calls
 };
 
@@ -83,6 +84,7 @@ struct SessionView {
   std::string environment = "none";
   std::map<std::string, std::string> metadata;
   std::optional<std::string> workstream;  ///< that it was created in
+  std::optional<std::string> cache_ttl;   ///< of prompts, for turns to come: "30m" or "12h"
   SessionStatus status = SessionStatus::kIdle;
   std::optional<FailureInfo> error;
   std::vector<PendingCall> required_actions;
@@ -90,6 +92,8 @@ struct SessionView {
   std::optional<models::Money> spend_limit;
   models::Money spent = 0;     ///< by calls that have ended
   models::Money reserved = 0;  ///< for the one that runs
+  bool images = false;         ///< the conversation has one
+  bool remote_images = false;  ///< … that the provider must fetch
   UnixMillis created = 0;
   UnixMillis last_active = 0;
   std::uint64_t head = 0;  ///< the entry this view is the state after
@@ -105,6 +109,7 @@ struct TurnView {
   std::optional<UnixMillis> completed;
   std::optional<FailureInfo> error;
   std::optional<models::TokenUsage> usage;
+  std::optional<std::string> cache_ttl;  ///< of its prompts, as it began with
 };
 
 enum class ItemType {

@@ -105,6 +105,10 @@ ToolsFoundBody search_tools(const AgentConfig& agent, const FunctionIndex& index
   body.query.resize(std::min(body.query.size(), kMaxSearchBytes));
   while (!is_valid_utf8(body.query)) body.query.pop_back();
   body.functions = index.search(body.query, kMaxFunctionsFound);
+  if (body.functions.empty() && !offers_tool_search(agent)) {
+    body.output = "There are no functions to find any more: those that you see are all.";
+    return body;
+  }
   if (body.functions.empty()) {
     body.output = fmt::format(
         "No function fits these words. Search for other words, or for one of these names: {}.",
@@ -116,6 +120,10 @@ ToolsFoundBody search_tools(const AgentConfig& agent, const FunctionIndex& index
     body.output +=
         fmt::format("\n- {}: {}", name, gist_of(find_deferred(agent, name)->description));
   return body;
+}
+
+void forget_lost(std::vector<std::string>& loaded, const AgentConfig& agent) {
+  std::erase_if(loaded, [&](const std::string& name) { return !find_deferred(agent, name); });
 }
 
 std::vector<std::string> add_found(std::vector<std::string>& loaded,

@@ -33,6 +33,9 @@ FunctionIndex index_of_deferred(const AgentConfig& agent);
 ToolsFoundBody search_tools(const AgentConfig& agent, const FunctionIndex& index,
                             std::string_view arguments);
 
+/// Forgets of what is loaded what `agent` does not defer (any more): it must be found anew.
+void forget_lost(std::vector<std::string>& loaded, const AgentConfig& agent);
+
 /// Adds what was found to what is loaded, once each; gives those that are new.
 std::vector<std::string> add_found(std::vector<std::string>& loaded,
                                    const std::vector<std::string>& found);

@@ -6,9 +6,11 @@
 
 #include "base/bytes.h"
 #include "base/raw_json.h"
+#include "engine/async_results.h"
 #include "engine/compaction.h"
 #include "engine/limits.h"
 #include "engine/routing.h"
+#include "engine/time_reminder.h"
 #include "engine/tool_search.h"
 
 namespace perdure::engine {
@@ -59,7 +61,8 @@ class TurnLoop {
 
  private:
   Result<void> begin_turn() {
-    TRY(seq, batch_.add(journal::kTurnCreated, TurnCreatedBody{}));
+    TRY(seq, batch_.add(journal::kTurnCreated, TurnCreatedBody{batch_.state().cache_ttl}));
+    TRY_VOID(add_time_reminder(batch_));
     TRY_VOID(place_queued());
     TRY_VOID(batch_.add(journal::kTurnStarted, TurnStartedBody{seq}));
     return {};
@@ -116,10 +119,14 @@ class TurnLoop {
     if (!is_known) return refuse("There is no tool named '" + call.name + "'.");
     if (auto checked = check_arguments(call.arguments); !checked)
       return refuse("The arguments were refused: " + checked.error().message);
-    if (!tool && !call.mcp)  // has_room_for
+    if (!tool && !call.mcp) {
+      if (has_room_for(state, {}, {.arguments = call.arguments}))  // it came with an update
+        return refuse("The call was not made: '" + call.name +
+                      "' was not there when you called. It is now.");
       return refuse(
           "The call was not made: too many calls of such functions run in the background. Wait "
           "for their results.");
+    }
 
     std::string name = call.mcp ? call.mcp->server + '/' + call.mcp->tool : call.name;
     policy::Decision decision =
@@ -226,6 +233,7 @@ class TurnLoop {
                                             " model calls without coming to an end."}));
       return false;
     }
+    TRY_VOID(add_time_reminder(batch_));
     TRY_VOID(place_queued());
     models::Resolved model = parts_.models.resolve(state.agent->model).value_or(models::Resolved{});
     std::optional<CompactionTerms> compaction = compaction_due(state, model);
@@ -328,7 +336,8 @@ Result<void> advance(Batch& batch, const TurnLoopParts& parts) {
 Result<void> add_message(Batch& batch, std::vector<models::ContentPart> parts) {
   const SessionState& state = batch.state();
   if (!state.turn) {
-    TRY(seq, batch.add(journal::kTurnCreated, TurnCreatedBody{}));
+    TRY(seq, batch.add(journal::kTurnCreated, TurnCreatedBody{state.cache_ttl}));
+    TRY_VOID(add_time_reminder(batch));
     TRY_VOID(batch.add(journal::kUserMessage, UserMessageBody{seq, 0, std::move(parts)}));
     TRY_VOID(batch.add(journal::kTurnStarted, TurnStartedBody{seq}));
     return {};

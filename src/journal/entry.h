@@ -36,6 +36,9 @@ inline constexpr Kind kToolsFound = 70;   // the model searched for functions: t
 inline constexpr Kind kAsyncResult = 71;  // the client's result of an async function's call
 inline constexpr Kind kAsyncResultPlaced = 72;  // the model reads it from here on
 
+inline constexpr Kind kSessionUpdated = 80;  // what a client has changed of the session
+inline constexpr Kind kTimeReminder = 81;    // the model is told the time, from here on for good
+
 inline constexpr Kind kTurnCreated = 100;
 inline constexpr Kind kTurnStarted = 101;
 inline constexpr Kind kTurnEnded = 102;

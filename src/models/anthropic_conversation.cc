@@ -70,12 +70,15 @@ bool is_thinking_block(std::string_view raw) {
   return type == "thinking" || type == "redacted_thinking";
 }
 
-std::string with_cache_control(const std::string& block) {
-  return block.substr(0, block.size() - 1) + R"(,"cache_control":)" + std::string(kCacheControl) +
-         "}";
+std::string marked_with(std::string_view mark, const std::string& block) {
+  return block.substr(0, block.size() - 1) + R"(,"cache_control":)" + std::string(mark) + "}";
 }
 
 }  // namespace
+
+std::string_view cache_control(std::string_view cache_ttl) {
+  return cache_ttl.empty() ? R"({"type":"ephemeral"})" : R"({"type":"ephemeral","ttl":"1h"})";
+}
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
@@ -194,7 +197,7 @@ Result<AnthropicConversation> AnthropicConversation::make(const std::vector<Cont
   return conversation;
 }
 
-std::string AnthropicConversation::text() const {
+std::string AnthropicConversation::text(std::string_view mark) const {
   // A mark is looked for at most twenty blocks back, so the one before is marked again.
   static constexpr int kMarks = 2;
   std::size_t first_marked = messages_.size();
@@ -206,7 +209,7 @@ std::string AnthropicConversation::text() const {
     bool marked = at >= first_marked && message.role == Role::kUser;
     ArrayText content;
     for (const Block& block : message.blocks)
-      content.add_raw(marked && &block == &message.blocks.back() ? with_cache_control(block.json)
+      content.add_raw(marked && &block == &message.blocks.back() ? marked_with(mark, block.json)
                                                                  : block.json);
     array.add_raw(ObjectText()
                       .add("role", message.role == Role::kUser ? "user" : "assistant")

@@ -12,8 +12,9 @@
 
 namespace perdure::models {
 
-/// Marks the end of what the provider may keep in its prompt cache.
-inline constexpr std::string_view kCacheControl = R"({"type":"ephemeral"})";
+/// What marks the end of what the provider may keep in its prompt cache: for its five minutes, or
+/// for the hour that it has besides, where a lifetime is asked for.
+std::string_view cache_control(std::string_view cache_ttl);
 
 /// Whether the API would refuse this text as empty.
 bool is_blank(std::string_view text);
@@ -24,7 +25,7 @@ class AnthropicConversation {
   static Result<AnthropicConversation> make(const std::vector<ContextItem>& context);
 
   /// The array, with the places marked up to which it may be cached.
-  std::string text() const;
+  std::string text(std::string_view mark) const;
 
   /// Whether the newest message of the assistant calls tools, is being answered, and does not begin
   /// with thinking: models with a thinking budget then refuse to think.

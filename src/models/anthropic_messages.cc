@@ -25,7 +25,8 @@ class AnthropicMessages final : public Provider {
             .verbosity = false,
             .images = true,
             .remote_images = true,
-            .service_tier = false};
+            .service_tier = false,
+            .cache_minutes = 60};
   }
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,

@@ -25,14 +25,14 @@ std::string input_schema(std::string_view parameters) {
   return schema.text();
 }
 
-std::string tools_array(const std::vector<FunctionTool>& tools) {
+std::string tools_array(const std::vector<FunctionTool>& tools, std::string_view mark) {
   ArrayText array;
   for (const FunctionTool& tool : tools) {
     ObjectText object;
     object.add("name", anthropic_tool_name(tool.name));
     if (!tool.description.empty()) object.add("description", tool.description);
     object.add_raw("input_schema", input_schema(tool.parameters));
-    if (&tool == &tools.back()) object.add_raw("cache_control", kCacheControl);
+    if (&tool == &tools.back()) object.add_raw("cache_control", mark);
     array.add_raw(object.text());
   }
   return array.text();
@@ -45,7 +45,7 @@ bool is_forced(const ModelRequest& request) {
 
 void add_tools(ObjectText& body, const ModelRequest& request) {
   if (request.tools.empty()) return;
-  body.add_raw("tools", tools_array(request.tools));
+  body.add_raw("tools", tools_array(request.tools, cache_control(request.cache_ttl)));
   if (request.tool_choice.empty() && request.parallel_tool_calls) return;
   ObjectText choice;
   if (names_function(request.tool_choice))
@@ -127,13 +127,13 @@ Result<std::string> anthropic_request_body(const ModelRequest& request) {
   if (!is_blank(request.instructions)) {
     ObjectText system;
     system.add("type", "text").add("text", request.instructions);
-    system.add_raw("cache_control", kCacheControl);
+    system.add_raw("cache_control", cache_control(request.cache_ttl));
     body.add_raw("system", ArrayText().add_raw(system.text()).text());
   }
   Reasoning reasoning = reasoning_of(request, conversation, max_tokens);
   if (!reasoning.thinking.empty()) body.add_raw("thinking", reasoning.thinking);
   add_output_config(body, request, reasoning.effort);
-  body.add_raw("messages", conversation.text());
+  body.add_raw("messages", conversation.text(cache_control(request.cache_ttl)));
   body.add("stream", true);
   return body.text();
 }

@@ -193,6 +193,19 @@ TEST(AnthropicRequest, MarksWhatMayBeCached) {
             R"("cache_control":{"type":"ephemeral"}}]}])");
 }
 
+TEST(AnthropicRequest, MarksForAnHourWhereALifetimeIsAskedFor) {
+  ModelRequest request;
+  request.instructions = "Be kind.";
+  request.tools = {{"a", "", ""}};
+  request.context = {user("1")};
+  request.cache_ttl = "30m";
+  const std::string text = body(request);
+  constexpr std::string_view kHour = R"("cache_control":{"type":"ephemeral","ttl":"1h"})";
+  for (std::string_view key : {"system", "tools", "messages"})
+    EXPECT_NE(member(text, key).find(kHour), std::string::npos) << key;
+  EXPECT_EQ(text.find(R"({"type":"ephemeral"})"), std::string::npos) << "all marks are alike";
+}
+
 TEST(AnthropicRequest, ALongerConversationBeginsWithTheShorter) {
   std::vector<ContextItem> context = {user("1"), reasoning(kThought), call("c", "f", "{}"),
                                       FunctionOutput{"c", "one"}};

@@ -243,6 +243,7 @@ TEST_F(Anthropic, SaysWhatItCanDo) {
   Capabilities can = provider->capabilities();
   EXPECT_TRUE(can.images && can.remote_images && can.reasoning_summary);
   EXPECT_FALSE(can.verbosity || can.service_tier);
+  EXPECT_EQ(can.cache_minutes, 60);
 }
 
 }  // namespace

@@ -97,6 +97,12 @@ TEST_F(Bedrock, AsksConverseStreamAndStreamsTheAnswer) {
             R"([{"role":"user","content":[{"text":"Hi"},{"cachePoint":{"type":"default"}}]}])");
 }
 
+TEST_F(Bedrock, HasNoSayInHowLongPromptsStayCached) {
+  auto provider =
+      make_bedrock_converse({"bedrock", upstream.base_url(), kKey, timeouts}, *client, env);
+  EXPECT_EQ(provider->capabilities().cache_minutes, 0) << "a session that asks for it is refused";
+}
+
 TEST_F(Bedrock, SucceedsWithoutUsageAndAlsoWhereTheEndIsMissing) {
   upstream.answer(stream_answer(frames()));
   Answer answer = ask();

@@ -178,6 +178,8 @@ Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect d
   if (request.max_output_tokens > 0)
     body.add(openai ? "max_completion_tokens" : "max_tokens", request.max_output_tokens);
   if (openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
+  if (openai && !request.cache_ttl.empty())
+    body.add_raw("prompt_cache_options", ObjectText().add("ttl", request.cache_ttl).text());
   body.add("stream", true);
   body.add_raw("stream_options", R"({"include_usage":true})");
   return body.text();

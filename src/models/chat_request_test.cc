@@ -185,6 +185,15 @@ TEST(ChatRequest, SpeaksEachServersDialect) {
   EXPECT_EQ(member(body(request, ChatDialect::kOpenAi), "parallel_tool_calls"), "false");
 }
 
+TEST(ChatRequest, AsksForALifetimeOfThePromptCacheWhereThereIsOne) {
+  ModelRequest request;
+  EXPECT_EQ(member(body(request, ChatDialect::kOpenAi), "prompt_cache_options"), "absent");
+  request.cache_ttl = "30m";
+  EXPECT_EQ(member(body(request, ChatDialect::kOpenAi), "prompt_cache_options"),
+            R"({"ttl":"30m"})");
+  EXPECT_EQ(member(body(request), "prompt_cache_options"), "absent");
+}
+
 TEST(ChatRequest, AsksForAStreamWithUsageAndTheAnswersFormat) {
   ModelRequest request;
   request.text_format = R"({"type":"object"})";

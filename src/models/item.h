@@ -77,9 +77,16 @@ struct ContentPart {
   bool operator==(const ContentPart&) const = default;
 };
 
-/// What came in with the user's message, in order.
+/// Who says what stands where a user's message may stand.
+enum class Sender { kUser, kServer, kFunction /* that ran on: its late result */ };
+
+/// What came in with the message, in order.
 struct UserMessage {
   std::vector<ContentPart> parts;
+  Sender sender = Sender::kUser;
+
+  bool is_users() const { return sender == Sender::kUser; }
+  bool is_note() const { return sender == Sender::kServer; }
 };
 
 struct FunctionOutput {

@@ -27,7 +27,8 @@ class OpenAiChat final : public Provider {
             .verbosity = openai,
             .images = true,
             .remote_images = true,
-            .service_tier = openai};
+            .service_tier = openai,
+            .cache_minutes = openai ? 30 : 0};
   }
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,

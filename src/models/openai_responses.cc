@@ -25,7 +25,8 @@ class OpenAiResponses final : public Provider {
             .verbosity = true,
             .images = true,
             .remote_images = true,
-            .service_tier = is_openai_};
+            .service_tier = is_openai_,
+            .cache_minutes = is_openai_ ? 12 * 60 : 0};
   }
 
   Task<std::expected<ModelOutput, ModelFailure>> generate(ModelRequest request, ModelSink* sink,

@@ -267,10 +267,15 @@ TEST_F(OpenAi, SaysWhatItHasWordsFor) {
   can = make_openai_chat({"o", "https://api.openai.com/v1", "", timeouts}, *client, env)
             ->capabilities();
   EXPECT_TRUE(can.verbosity && can.service_tier);
+  EXPECT_EQ(can.cache_minutes, 30);
   EXPECT_FALSE(can.reasoning_summary);
   can = responses()->capabilities();
   EXPECT_TRUE(can.reasoning_summary && can.verbosity && can.images && can.remote_images);
   EXPECT_FALSE(can.service_tier);
+  EXPECT_EQ(can.cache_minutes, 0);
+  can = make_openai_responses({"o", "https://api.openai.com/v1", "", timeouts}, *client, env)
+            ->capabilities();
+  EXPECT_EQ(can.cache_minutes, 12 * 60);
 }
 
 TEST(Endpoint, KnowsOpenAisOwnHosts) {

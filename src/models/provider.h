@@ -43,6 +43,7 @@ struct ModelRequest {
   std::int64_t max_output_tokens = 0;  ///< 0: the provider's default
   std::string idempotency_key;         ///< sent where the provider takes one
   std::string cache_key;  ///< the session: providers route equal keys to the same cache
+  std::string cache_ttl;  ///< "" (the provider's default), "30m" or "12h": how long at least
 };
 
 /// The settings of a ModelRequest that not every provider has words for. One that it has none for
@@ -53,7 +54,12 @@ struct Capabilities {
   bool images = false;         ///< as data: URLs
   bool remote_images = false;  ///< as http(s):// URLs, which the provider fetches
   bool service_tier = false;
+  int cache_minutes =
+      0;  ///< the longest that prompts can be asked to stay cached; 0: it has no say
 };
+
+/// ModelRequest::cache_ttl in minutes; 0 where there is none.
+int cache_minutes_of(std::string_view ttl);
 
 /// kLength: the answer ends in its middle, and the arguments of its last function call may, too.
 enum class Finish { kStop, kToolCalls, kLength, kContentFilter };

@@ -13,6 +13,11 @@ bool names_function(std::string_view tool_choice) {
          tool_choice != "required";
 }
 
+int cache_minutes_of(std::string_view ttl) {
+  if (ttl == "12h") return 12 * 60;
+  return ttl.empty() ? 0 : 30;
+}
+
 Result<void> check_request(const ModelRequest& request) {
   for (const FunctionTool& tool : request.tools) {
     if (tool.parameters.empty()) continue;

@@ -175,6 +175,8 @@ Result<std::string> responses_request_body(const ModelRequest& request, bool is_
   if (!request.service_tier.empty()) body.add("service_tier", request.service_tier);
   if (request.max_output_tokens > 0) body.add("max_output_tokens", request.max_output_tokens);
   if (is_openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
+  if (is_openai && !request.cache_ttl.empty())
+    body.add_raw("prompt_cache_options", ObjectText().add("ttl", request.cache_ttl).text());
   body.add_raw("include", R"(["reasoning.encrypted_content"])");
   body.add("store", false);
   body.add("stream", true);

@@ -22,7 +22,7 @@ namespace perdure::models {
 inline constexpr std::string_view kOpenAiResponses = "openai-responses";
 
 /// kInvalidArgument where the request cannot be said; see check_request. `cache_key` is sent as
-/// prompt_cache_key where `is_openai`.
+/// prompt_cache_key where `is_openai`, `cache_ttl` as prompt_cache_options.
 Result<std::string> responses_request_body(const ModelRequest& request, bool is_openai);
 
 }  // namespace perdure::models

@@ -138,5 +138,13 @@ TEST(ResponsesRequest, SaysEveryOption) {
   EXPECT_EQ(member(body(request, false), "prompt_cache_key"), "absent");
 }
 
+TEST(ResponsesRequest, AsksForALifetimeOfThePromptCacheWhereThereIsOne) {
+  ModelRequest request;
+  EXPECT_EQ(member(body(request), "prompt_cache_options"), "absent");
+  request.cache_ttl = "12h";
+  EXPECT_EQ(member(body(request), "prompt_cache_options"), R"({"ttl":"12h"})");
+  EXPECT_EQ(member(body(request, false), "prompt_cache_options"), "absent");
+}
+
 }  // namespace
 }  // namespace perdure::models

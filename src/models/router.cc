@@ -73,6 +73,7 @@ std::string missing_capability(const Pool& pool, const RouteQuery& query) {
   if (needs.service_tier && !can.service_tier &&
       !is_of_tier(pool.entry().pool_class, query.service_tier))
     return "has no service tiers";
+  if (needs.cache_minutes > can.cache_minutes) return "cannot be asked to cache prompts so long";
   return {};
 }
 
@@ -321,6 +322,7 @@ Result<Capabilities> Router::capabilities(std::string_view model) const {
     all.remote_images |= can.remote_images;
     all.service_tier |= can.service_tier || entry->pool_class == PoolClass::kFlex ||
                         entry->pool_class == PoolClass::kReserved;
+    all.cache_minutes = std::max(all.cache_minutes, can.cache_minutes);
   }
   return all;
 }

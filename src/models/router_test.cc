@@ -235,6 +235,17 @@ TEST_F(RouterTest, APoolThatCannotTakeTheRequestIsRejectedWithTheReason) {
   EXPECT_THAT(none.failure.message, HasSubstr("'right': takes no images by URL"));
 }
 
+TEST_F(RouterTest, APoolThatCannotBeAskedToCacheSoLongIsRejected) {
+  use({{.name = "short"}});
+  RouteQuery query{.model = "m", .session = "s"};
+  query.needs.cache_minutes = cache_minutes_of("30m");
+  Route none = router_->route(query);
+  EXPECT_EQ(none.pool, "");
+  EXPECT_THAT(none.failure.message, HasSubstr("'short': cannot be asked to cache prompts so long"));
+  EXPECT_EQ(cache_minutes_of("12h"), 720);
+  EXPECT_EQ(cache_minutes_of(""), 0);
+}
+
 TEST_F(RouterTest, WhereEveryWindowSeemsTooSmallTheWidestIsTried) {
   use({{.name = "small", .context_window = 1000}, {.name = "less", .context_window = 2000}});
   EXPECT_EQ(router_->route({.model = "m", .session = "s", .input_tokens = 5000}).pool, "less");

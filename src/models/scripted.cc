@@ -101,7 +101,8 @@ class Scripted final : public Provider {
             .verbosity = true,
             .images = true,
             .remote_images = true,
-            .service_tier = true};
+            .service_tier = true,
+            .cache_minutes = 12 * 60};
   }
 
   Task<Answer> generate(ModelRequest request, ModelSink* sink, async::CancelToken cancel) override {

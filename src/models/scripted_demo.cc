@@ -7,9 +7,11 @@
 #include <ranges>
 #include <string_view>
 
+#include "base/json_schema.h"
 #include "base/raw_json.h"
 #include "models/json_text.h"
 #include "models/request_check.h"
+#include "models/schema_sample.h"
 #include "models/utf8_stream.h"
 
 namespace perdure::models {
@@ -29,6 +31,25 @@ std::string joined(const UserMessage& message) {
     text += part.is_image() ? "[image]" : part.text;
   }
   return text;
+}
+
+bool is_note(const ContextItem& item) {
+  auto* user = std::get_if<UserMessage>(&item);
+  return user && user->is_note();
+}
+
+/// The newest that the server itself has said.
+std::string last_note(const ModelRequest& request) {
+  for (const ContextItem& item : request.context | std::views::reverse)
+    if (is_note(item)) return joined(std::get<UserMessage>(item));
+  return "Nobody has told me.";
+}
+
+/// Whether the results of calls are to be answered.
+bool ends_with_results(const ModelRequest& request) {
+  auto backwards = request.context | std::views::reverse;
+  auto last = std::ranges::find_if_not(backwards, is_note);
+  return last != backwards.end() && std::holds_alternative<FunctionOutput>(*last);
 }
 
 std::string shortened(std::string_view text) {
@@ -111,11 +132,12 @@ std::vector<ScriptCall> calls_for(const ModelRequest& request, const std::string
 /// The results after the last thing that the model said.
 std::string answer_to_results(const ModelRequest& request) {
   std::string text(kWhoItIs);
-  auto is_output = [](const ContextItem& item) {
-    return std::holds_alternative<FunctionOutput>(item);
+  auto is_new = [](const ContextItem& item) {
+    return std::holds_alternative<FunctionOutput>(item) || is_note(item);
   };
-  auto tail = std::ranges::find_if_not(request.context | std::views::reverse, is_output);
+  auto tail = std::ranges::find_if_not(request.context | std::views::reverse, is_new);
   for (auto at = tail.base(); at != request.context.end(); ++at) {
+    if (is_note(*at)) continue;
     const auto& output = std::get<FunctionOutput>(*at);
     std::string_view name = "the tool";
     for (const ContextItem& item : request.context) {
@@ -134,6 +156,8 @@ std::string answer_to_user(const ModelRequest& request, const std::string& input
   if (asked.find("what did i say first") != std::string::npos)
     return fmt::format("{} The first thing you said was: “{}”", kWhoItIs,
                        shortened(first_input(request)));
+  if (asked.find("what time is it") != std::string::npos)
+    return fmt::format("{} {}", kWhoItIs, last_note(request));
   std::string text = fmt::format("{} You said: “{}”", kWhoItIs, shortened(input));
   if (!request.tools.empty() && request.tool_choice != "none")
     text += fmt::format(" To see a tool at work, write: call {} {{}}", request.tools.front().name);
@@ -144,6 +168,7 @@ std::string answer_to_user(const ModelRequest& request, const std::string& input
 
 std::string last_input(const ModelRequest& request) {
   for (const ContextItem& item : request.context | std::views::reverse) {
+    if (is_note(item)) continue;
     if (auto* user = std::get_if<UserMessage>(&item)) return joined(*user);
     if (auto* output = std::get_if<FunctionOutput>(&item)) return output->output;
   }
@@ -152,14 +177,15 @@ std::string last_input(const ModelRequest& request) {
 
 std::string first_input(const ModelRequest& request) {
   for (const ContextItem& item : request.context)
-    if (auto* user = std::get_if<UserMessage>(&item)) return joined(*user);
+    if (auto* user = std::get_if<UserMessage>(&item); user && !user->is_note())
+      return joined(*user);
   return {};
 }
 
 ScriptStep demo_step(const ModelRequest& request) {
   ScriptStep step;
   std::string text;
-  if (!request.context.empty() && std::holds_alternative<FunctionOutput>(request.context.back())) {
+  if (ends_with_results(request)) {
     text = answer_to_results(request);
   } else {
     std::string input = last_input(request);
@@ -170,8 +196,12 @@ ScriptStep demo_step(const ModelRequest& request) {
     step.finish = Finish::kToolCalls;
     return step;
   }
-  // An answer that must be JSON says the same inside a JSON object; it cannot follow a schema.
-  if (!request.text_format.empty()) text = ObjectText().add("scripted_demo", text).text();
+  // An answer that must be JSON says the same inside of what the schema wants.
+  if (!request.text_format.empty()) {
+    std::string object = ObjectText().add("scripted_demo", text).text();
+    bool fits = schema_complaints(request.text_format, object, "answer").empty();
+    text = fits ? object : schema_sample(request.text_format, text);
+  }
   step.chunks = split_words(text);
   return step;
 }

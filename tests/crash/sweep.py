@@ -7,12 +7,18 @@ Idempotency-Key — starts it again and goes on. At the end the transcript must 
 crash, everything that was acknowledged must still be there, and nothing twice.
 
     sweep.py --binary perdure --shim power_loss_shim.so [--seconds 60] [--modes kill,power]
-             [--scenario session|mcp|compaction|functions]
+             [--scenario session|mcp|compaction|functions|update|format]
              [--point N --mode M --seed S]      one run alone, as a failure prints it
 
 The scenario `mcp` has a server of tools outside, which counts: an opaque call must never be made
 twice, a repeatable one only with the same key. Its mode `hold` needs no shim: the server is killed
 while the list of tools (point 1) or the calls (point 2) are being answered, in both protocols.
+
+In the scenario `update` the session is changed in a turn that runs: its tools count at once, its
+reasoning effort from the next turn on.
+
+In the scenario `format` every answer must follow a schema, and the first of each turn does not; the model
+is told the time.
 
 In the scenario `compaction` the conversation outgrows the model's context window, and a call that
 summarises it comes before one that answers.
@@ -72,7 +78,7 @@ class Scenario:
 
     def change(self, key, action):
         status, _, body = self.surely(lambda: action(key))
-        assert status in (201, 202), (key, status, body)
+        assert status in (200, 201, 202), (key, status, body)
         self.acknowledged[key] = (status, body)
         return body
 
@@ -113,7 +119,7 @@ class Scenario:
             lambda: self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns"))[2]["data"]
         assert [turn["status"] for turn in turns] == ["completed"] * self.turns, turns
         # What was acknowledged is acknowledged the same way again, and changes nothing.
-        again = self.surely(lambda: self.server.create(self.said[0], "create", self.tools()))
+        again = self.surely(self.repeat_creation)
         assert again[0] == 201 and again[2] == self.acknowledged["create"][1], again
         assert self.surely(lambda: self.server.send(self.session, [message(self.said[-1])], "omega"))[0] == 202
         assert self.transcript() == expected, "a repeated request was carried out twice"
@@ -138,6 +144,9 @@ class Scenario:
             said = [part["content"] for part in request["messages"] if part["role"] == "user"]
             flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
             assert flat == self.said[: len(flat)], flat
+
+    def repeat_creation(self):
+        return self.server.create(self.said[0], "create", self.tools())
 
     @staticmethod
     def window(database):
@@ -309,7 +318,104 @@ class FunctionsScenario(Scenario):
         return FunctionsScenario.windows[reached]
 
 
-SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario}
+class UpdateScenario(Scenario):
+    """An update while a function's result is waited for; windows are the update's."""
+
+    windows = ("before the update", "after it, in its turn", "after its turn")
+    changes = {"agent": {"reasoning": {"effort": "high"}, "tools": [{**LOOK, "name": "listen"}]},
+               "metadata": {"changed": "yes"}}
+
+    def update(self, key):
+        return self.server.request("POST", f"/v1/agents/sessions/{self.session}", self.changes,
+                                   {"Idempotency-Key": key})
+
+    def run(self):
+        server = self.server
+        self.session = self.change("create", lambda key: server.create("alpha", key, [LOOK]))["id"]
+        self.wait("idle")
+        self.change("tool", lambda key: server.send(self.session, [message("tool please")], key))
+        action = self.wait("requires_action")["required_actions"][0]
+        self.change("update", self.update)
+        self.change("result", lambda key: server.send(self.session, [tool_result(action, "seen")], key))
+        self.wait("idle")
+        self.change("omega", lambda key: server.send(self.session, [message("omega")], key))
+        self.wait("idle")
+        return self
+
+    def check(self, expected, model, window=None):
+        super().check(expected, model, window)
+        view = self.surely(lambda: self.server.get(self.session))
+        assert view["metadata"] == self.changes["metadata"], view
+        assert view["agent"]["reasoning"]["effort"] == "high", view
+        assert [tool["name"] for tool in view["agent"]["tools"]] == ["listen"], view
+        again = self.surely(lambda: self.update("update"))
+        assert again[0] == 200 and again[2] == self.acknowledged["update"][1], again
+
+    def check_requests(self, requests):
+        super().check_requests(requests)
+        for request in requests:
+            newest = request["messages"][-1]
+            updated = newest["role"] == "tool" or newest["content"] == "omega"
+            tools = [tool["function"]["name"] for tool in request["tools"]]
+            assert tools == (["listen"] if updated else ["look"]), (newest, tools)
+            effort = request.get("reasoning_effort")
+            assert effort == ("high" if newest["content"] == "omega" else None), (newest, effort)
+
+    @staticmethod
+    def window(database):
+        kinds = [kind for (kind,) in database.execute("select kind from journal order by seq")]
+        if 80 not in kinds:
+            return UpdateScenario.windows[0]
+        return UpdateScenario.windows[2 if 102 in kinds[kinds.index(80):] else 1]
+
+
+class FormatScenario(Scenario):
+    """Two turns whose first answers are rejected; windows are those of the first repair."""
+
+    windows = ("before the rejection", "between rejection and answer", "after the answer")
+    turns = 2
+    said = ["alpha", "omega"]
+
+    def create(self, key):
+        agent = {"model": "test", "experimental": {"time_awareness": True}, "text": {"format": {
+            "type": "json_schema", "schema": {"type": "object", "required": ["heard"]}}}}
+        body = {"agent": agent, "environment": {"type": "none"}, "input": self.said[0]}
+        return self.server.request("POST", "/v1/agents/sessions", body, {"Idempotency-Key": key})
+
+    def run(self):
+        self.session = self.change("create", self.create)["id"]
+        self.wait("idle")
+        self.change("omega", lambda key: self.server.send(self.session, [message("omega")], key))
+        self.wait("idle")
+        return self
+
+    def repeat_creation(self):
+        return self.create("create")
+
+    def check_requests(self, requests):
+        texts = [[part["content"] for part in request["messages"]] for request in requests]
+        for earlier, later in zip(texts, texts[1:]):
+            same = later[: len(earlier)]
+            assert same == earlier, f"what was sent is not sent again as it was: {earlier} {later}"
+        for request in texts:
+            assert request[0].startswith("[The time is "), request
+            said = [text for text in request if text in self.said]
+            assert said == self.said[: len(said)], request
+            notes = [text for text in request if text.startswith("[Your answer was not accepted")]
+            assert len(notes) <= len(said) and request.count("I heard it.") == len(notes), request
+
+    @staticmethod
+    def window(database):
+        rejected = [seq for seq, body in database.execute(
+            "select seq, body from journal where kind = 22 order by seq") if body and b'"repair":true' in body]
+        if not rejected:
+            return FormatScenario.windows[0]
+        answers = database.execute("select count(*) from journal where kind = 21").fetchone()[0]
+        return FormatScenario.windows[2 if answers else 1]
+
+
+SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario,
+             "update": UpdateScenario, "format": FormatScenario}
 
 
 def window_of(data, scenario):

@@ -11,6 +11,9 @@ const script = {
     { when: 'slowly', times: 0, delay_ms: 40, text: 'One two three four five six seven eight nine ten eleven twelve.' },
     { when: 'for ever', times: 0, text: 'I begin and', after_chunks: 2, hang: true },
     { when: 'fail', times: 0, fail: { code: 'invalid_request', message: 'The model cannot do that.' } },
+    { when: 'repaired', times: 1, text: 'Sure! {"answer": 41}' },
+    { when: 'repaired', times: 1, text: '{"answer": 42}' },
+    { when: 'broken', times: 0, text: '{"answer": "many"}' },
     { when: 'json', times: 0, text: '{"answer": 42}' },
   ],
   otherwise: { text: 'You said: {{input}}' },
@@ -124,6 +127,77 @@ describe('agents sessions', () => {
     });
     const result = await sessions.stream(session.id, { input: 'json please' }).finalResult();
     assert.match(JSON.stringify(result), /42/);
+  });
+
+  it('asks once more for a structured answer that does not follow its schema', async () => {
+    const session = await create('json', {
+      text: {
+        format: {
+          type: 'json_schema',
+          schema: { type: 'object', properties: { answer: { type: 'number' } }, required: ['answer'] },
+        },
+      },
+    });
+    const events = await collect(sessions.stream(session.id, { input: 'repaired' }));
+    const done = events.filter(({ type, item }) => type === 'agent.session.turn.item.done' && item.type === 'message');
+    assert.deepEqual(
+      done.map(({ item }) => [item.status, item.content[0].text]),
+      [['incomplete', 'Sure! {"answer": 41}'], ['completed', '{"answer": 42}']],
+    );
+    const items = (await sessions.items.list(session.id, { order: 'asc' })).data.slice(-2);
+    assert.deepEqual(items.map(({ content }) => content[0].text), ['repaired', '{"answer": 42}']);
+    const failed = await collect(sessions.stream(session.id, { input: 'broken' })).catch(async () => []);
+    const [turn] = (await sessions.turns.list(session.id)).data;
+    assert.equal(turn.status, 'failed');
+    assert.equal(turn.error.code, 'server_error');
+    assert.match(turn.error.message, /answer\.answer must be of type number, and is a string/);
+    assert.ok(!failed.some(({ type }) => type === 'agent.session.turn.completed'));
+    assert.equal((await idle(session.id)).status, 'idle');
+  });
+
+  it('updates a session, also in a turn that runs', async () => {
+    const session = await create('hello', { tools: [tool] });
+    await sessions.events.create(session.id, { events: [user('weather?')] });
+    const { required_actions: [call] } = await idle(session.id);
+    const forecast = { ...tool, name: 'get_forecast' };
+    const updated = await sessions.update(session.id, {
+      agent: { model: 'other', reasoning: { effort: 'high' }, tools: [forecast] },
+      metadata: { updated: 'yes' },
+    });
+    assert.equal(updated.status, 'requires_action');
+    assert.equal(updated.agent.model, 'other');
+    assert.equal(updated.agent.reasoning.effort, 'high');
+    assert.deepEqual(updated.agent.tools.map(({ name }) => name), ['get_forecast']);
+    assert.deepEqual(await sessions.retrieve(session.id), updated);
+    await sessions.events.create(session.id, {
+      events: [{
+        type: 'agent.session.input.tool_result', turn_id: call.turn_id, call_id: call.call_id,
+        success: true, output: '{"celsius": 21}',
+      }],
+    });
+    await idle(session.id);
+    await sessions.stream(session.id, { input: 'again' }).finalResult();
+    const turns = (await sessions.turns.list(session.id, { order: 'asc' })).data;
+    const sent = [];
+    for (const turn of turns) {
+      const record = await fetch(`${server.url}/api/sessions/${session.id}/context/${turn.id}`, {
+        headers: { Authorization: 'Bearer any' },
+      });
+      for (const { model, tools } of (await record.json()).data) sent.push([model, ...tools.names]);
+    }
+    assert.deepEqual(sent, [
+      ['scripted', 'get_weather'], // the creation's turn
+      ['scripted', 'get_weather'], // the turn that was running: its call …
+      ['scripted', 'get_forecast'], // … and its answer, with the new tools and the model it began with
+      ['other', 'get_forecast'],
+    ]);
+    const cleared = await sessions.update(session.id, { agent: { tools: null }, metadata: null });
+    assert.deepEqual([cleared.agent.tools, cleared.metadata], [[], {}]);
+    assert.equal((await sessions.update(session.id)).id, session.id);
+    await assert.rejects(
+      sessions.update(session.id, { agent: { instructions: 'x' } }),
+      (error) => error.status === 400 && error.param === 'agent.instructions',
+    );
   });
 
   it('survives kill -9 in the middle of a turn and finishes that turn', async () => {

@@ -76,6 +76,12 @@ def bugs(build, shims):
         Bug("call-under-stop", "a model call is started though a stop has come while its intent was written",
             "engine_test ACallWhoseIntentIsOnItsWayToTheDiskIsNotMade",
             [program("engine_test"), "--gtest_filter=*ACallWhoseIntentIsOnItsWayToTheDiskIsNotMade*"]),
+        Bug("update-running-call", "an update of the tools changes what a call that runs was offered",
+            "engine_test ACallThatRunsMeansTheToolsThatItWasOffered",
+            [program("engine_test"), "--gtest_filter=*ACallThatRunsMeansTheToolsThatItWasOffered*"]),
+        Bug("update-running-call", "an update of the tools changes what a call that waits for a pool is offered",
+            "engine_test ACallThatWaitsForAPoolIsOfferedTheToolsItWasMadeWith",
+            [program("engine_test"), "--gtest_filter=*ACallThatWaitsForAPoolIsOfferedTheToolsItWasMadeWith*"]),
     ]
 
 

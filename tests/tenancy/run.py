@@ -84,6 +84,8 @@ class Tenancy:
             return {"scope": "workstream", "id": "launch", "reason": "I am beta"}
         if re.search(r"/v1/agents(/\{agent_id\})?$", path):
             return {"model": "test", "name": "beta's own"}
+        if path.endswith("/sessions/{session_id}"):
+            return {"agent": {"model": "other"}, "metadata": {"by": "beta"}}
         return {"agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}
 
     def route(self, method, path, ids):

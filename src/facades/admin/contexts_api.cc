@@ -56,6 +56,18 @@ void write_summary(ObjectWriter& writer, const std::optional<CallContext::Summar
       .end();
 }
 
+void write_time_reminder(ObjectWriter& writer,
+                         const std::optional<CallContext::Reminder>& reminder) {
+  if (!reminder) {
+    writer.null("time_reminder");
+    return;
+  }
+  ObjectWriter(writer.begin("time_reminder"))
+      .number("entry", number(reminder->entry))
+      .number("time", reminder->time / 1000)
+      .end();
+}
+
 /// What a call that answers was sent.
 void write_parts(ObjectWriter& writer, const CallContext& call) {
   ObjectWriter(writer.begin("instructions")).number("tokens", call.instructions_tokens).end();
@@ -64,6 +76,7 @@ void write_parts(ObjectWriter& writer, const CallContext& call) {
                [](std::string& out, const std::string& name) { append_quoted(out, name); });
   tools.number("tokens", call.tools_tokens).end();
   write_summary(writer, call.summary);
+  write_time_reminder(writer, call.time_reminder);
   append_array(writer.begin("verbatim"), call.verbatim, append_range);
   append_array(writer.begin("left_out"), call.left_out,
                [](std::string& out, const engine::LeftOut& left_out) {

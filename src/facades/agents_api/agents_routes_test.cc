@@ -136,7 +136,7 @@ TEST_F(AgentRoutesTest, ARefusedWriteNamesTheMemberAndWritesNothing) {
         Case{R"({"model":"m","tools":[{"type":"web_search"}]})", "tools[0].type"},
         Case{R"({"model":"m","multi_agent":{"enabled":true}})", "multi_agent.enabled"},
         Case{R"({"model":"m","experimental":null})", "experimental"},
-        Case{R"({"model":"m","experimental":{"time_awareness":true}})",
+        Case{R"({"model":"m","experimental":{"time_awareness":1}})",
              "experimental.time_awareness"}}) {
     for (const std::string& path : {std::string("/v1/agents"), path_of(agent)}) {
       auto answer = call("POST", path, {.body = refused.body});

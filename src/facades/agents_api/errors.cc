@@ -47,7 +47,7 @@ WireError wire_error(ErrorCode code) {
 bool is_wire_code(std::string_view reason) {
   return reason == "invalid_beta" || reason == "agent_not_persisted" ||
          reason == "model_not_found" || reason == "executor_version_incompatible" ||
-         reason == "stopped";
+         reason == "stopped" || reason == "active_turn_not_steerable";
 }
 
 }  // namespace

@@ -42,6 +42,15 @@ TEST(Errors, WhatPassesSaysWhenToComeBack) {
   }
 }
 
+TEST(Errors, ATurnThatTakesNoMoreMessagesHasACodeOfItsOwn) {
+  auto response =
+      error_response({ErrorCode::kRateLimited, "Later.", "", "active_turn_not_steerable"});
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(body_of(response).at("code"), "active_turn_not_steerable");
+  EXPECT_EQ(body_of(response).at("type"), "rate_limit_error");
+  EXPECT_TRUE(response.headers.get("retry-after"));
+}
+
 TEST(Errors, WhatIsNotOfferedIsTheCallersToChange) {
   auto response = error_response({ErrorCode::kUnimplemented, "X is not supported yet.", "x"});
   EXPECT_EQ(response.status, 400);

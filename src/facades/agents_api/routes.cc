@@ -13,6 +13,8 @@
 #include "facades/agents_api/version.h"
 #include "facades/agents_api/wire_agent.h"
 #include "facades/agents_api/wire_out.h"
+#include "facades/agents_api/wire_session_settings.h"
+#include "facades/agents_api/wire_update.h"
 #include "facades/common/json_reader.h"
 #include "facades/common/server_tools.h"
 #include "facades/common/workstream.h"
@@ -71,6 +73,10 @@ Result<std::optional<Place>> read_cursor(const http::Request& request, const Ses
 
 http::Response created_answer(const journal::Committed&, const engine::SessionView& session) {
   return http::json_response(201, session_json(session));
+}
+
+http::Response updated_answer(const journal::Committed&, const engine::SessionView& session) {
+  return http::json_response(200, session_json(session));
 }
 
 http::Response accepted_answer(const journal::Committed&) {
@@ -135,6 +141,7 @@ void AgentsApi::add_routes(http::Router& router) {
       {"POST", kSessions, "Create a session and start its first turn", &AgentsApi::create_session},
       {"GET", kSessions, "List sessions", &AgentsApi::list_sessions},
       {"GET", kSession, "Read a session", &AgentsApi::get_session},
+      {"POST", kSession, "Update a session", &AgentsApi::update_session},
       {"DELETE", kSession, "Delete a session", &AgentsApi::delete_session},
       {"POST", kEvents, "Send messages, tool results or a cancel", &AgentsApi::send_events},
       {"GET", kEvents, "Stream a session's events", &AgentsApi::stream_events},
@@ -202,6 +209,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
       command.agent, [this](std::string_view url) { return engine_.admit_tool_server(url); }));
   if (auto capabilities = engine_.capabilities(command.agent.model)) {
     CO_TRY_VOID(check_capabilities(command.agent, *capabilities));
+    CO_TRY_VOID(check_cache_ttl(command.cache_ttl, command.agent.model, *capabilities));
     for (const engine::InputMessage& message : command.input)
       CO_TRY_VOID(check_capabilities(message, "input", *capabilities));
   }
@@ -238,8 +246,7 @@ Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
   SessionKey key{caller.project, {record.session}};
   auto session = co_await engine_.session(key);
   if (!session && session.error().code == ErrorCode::kNotFound)
-    co_return fail(ErrorCode::kConflict,
-                   "The session that this Idempotency-Key created has been deleted.",
+    co_return fail(ErrorCode::kConflict, "The session of this Idempotency-Key has been deleted.",
                    "Idempotency-Key");
   if (!session) co_return std::unexpected(std::move(session).error());
   if (wish.stream) co_return co_await creation_stream(key, wish.obfuscation);
@@ -323,6 +330,26 @@ Task<AgentsApi::Answer> AgentsApi::get_session(http::Request request) {
   CO_TRY(key, session_key(caller_of_(request), request));
   CO_TRY(session, co_await engine_.session(std::move(key)));
   co_return http::json_response(200, session_json(*session));
+}
+
+Task<AgentsApi::Answer> AgentsApi::update_session(http::Request request) {
+  identity::Caller caller = caller_of_(request);
+  CO_TRY(key, session_key(caller, request));
+  CO_TRY(body, check_body(request.body));
+  CO_TRY(changes, read_update_session(body));
+  CO_TRY(idempotency, idempotency_key(request));
+  CO_TRY(ticket, co_await take_ticket(caller, idempotency,
+                                      fmt::format("{}/{}", kCreateRoute, key.session.value), body));
+  if (ticket.answered()) co_return co_await answer_again(caller, *ticket.answered(), {});
+  engine::UpdateSession command{.changes = changes};
+  command.check = [this, changes](const engine::SessionView& after) {
+    return check_update(engine_, changes, after);
+  };
+  command.idempotency = [&ticket](const engine::SessionView& session) {
+    return ticket.record(200, session_json(session), session.key.session);
+  };
+  CO_TRY(updated, co_await engine_.update_session(std::move(key), std::move(command)));
+  co_return updated_answer(updated.receipt, *updated.session);
 }
 
 Task<AgentsApi::Answer> AgentsApi::delete_session(http::Request request) {

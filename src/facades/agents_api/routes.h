@@ -45,6 +45,7 @@ class AgentsApi {
   Task<Answer> create_session(http::Request request);
   Task<Answer> list_sessions(http::Request request);
   Task<Answer> get_session(http::Request request);
+  Task<Answer> update_session(http::Request request);
   Task<Answer> delete_session(http::Request request);
   Task<Answer> send_events(http::Request request);
   Task<Answer> stream_events(http::Request request);

@@ -48,7 +48,8 @@ class FakeEngine final : public engine::AbsentEngine {
                            .verbosity = true,
                            .images = true,
                            .remote_images = true,
-                           .service_tier = true};
+                           .service_tier = true,
+                           .cache_minutes = 12 * 60};
 
   Task<Result<engine::Created>> create_session(engine::CreateSession command) override {
     ++creations;
@@ -77,6 +78,25 @@ class FakeEngine final : public engine::AbsentEngine {
     if (refuse) co_return std::unexpected(*refuse);
     if (idempotency) kept.push_back(*idempotency);
     co_return Receipts::make();
+  }
+  Task<Result<engine::Updated>> update_session(SessionKey key,
+                                               engine::UpdateSession command) override {
+    auto found = std::ranges::find(list, key, [](const View& view) { return view->key; });
+    if (found == list.end()) co_return fail(ErrorCode::kNotFound, "no such session");
+    if (refuse) co_return std::unexpected(*refuse);
+    engine::SessionView after = **found;
+    auto agent = std::make_shared<engine::AgentConfig>(*after.agent);
+    if (command.changes.model) agent->model = *command.changes.model;
+    if (command.changes.service_tier) agent->service_tier = *command.changes.service_tier;
+    after.agent = agent;
+    if (command.changes.cache_ttl) after.cache_ttl = *command.changes.cache_ttl;
+    if (command.changes.metadata) after.metadata = *command.changes.metadata;
+    if (command.changes.spend_limit) after.spend_limit = *command.changes.spend_limit;
+    CO_TRY_VOID(command.check(after));
+    ++updates;
+    *found = std::make_shared<const engine::SessionView>(std::move(after));
+    if (auto record = command.idempotency(**found)) kept.push_back(std::move(*record));
+    co_return engine::Updated{Receipts::make(), *found};
   }
   Task<Result<journal::Committed>> delete_session(SessionKey key) override {
     if (refuse) co_return std::unexpected(*refuse);
@@ -147,6 +167,7 @@ class FakeEngine final : public engine::AbsentEngine {
   bool incomplete = false;
   int creations = 0;
   int submissions = 0;
+  int updates = 0;
 };
 
 class EngineRecords final : public IdempotencyStore {
@@ -257,6 +278,57 @@ class RoutesTest : public ::testing::Test {
   http::Router router_;
 };
 
+TEST_F(RoutesTest, AnUpdateAnswersWithTheSessionAsItIsNow) {
+  engine_.add(kId);
+  auto response = call("POST", kSessions + "/" + kId,
+                       {.body = R"({"agent":{"model":"m2"},"metadata":{"a":"b"}})"});
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(model_of(response), "m2");
+  EXPECT_EQ(body_of(response).at("metadata").as_object().at("a"), "b");
+  EXPECT_EQ(call("POST", kSessions + "/" + kId).status, 200) << "an empty one too";
+}
+
+TEST_F(RoutesTest, AnUpdateOfAnUnknownSessionIs404) {
+  EXPECT_EQ(call("POST", kSessions + "/" + kId, {.body = "{}"}).status, 404);
+  EXPECT_EQ(call("POST", kSessions + "/nonsense", {.body = "{}"}).status, 404);
+}
+
+TEST_F(RoutesTest, ARepeatedUpdateGetsTheFirstAnswer) {
+  engine_.add(kId);
+  Options first{.body = R"({"agent":{"model":"m2"}})", .headers = key_};
+  auto answer = call("POST", kSessions + "/" + kId, first);
+  EXPECT_EQ(call("POST", kSessions + "/" + kId, {.body = R"({"agent":{"model":"m3"}})"}).status,
+            200);
+  auto again = call("POST", kSessions + "/" + kId, first);
+  EXPECT_EQ(again.status, 200);
+  EXPECT_EQ(again.body, answer.body);
+  EXPECT_EQ(engine_.updates, 2) << "the repeated one changed nothing";
+  EXPECT_EQ(
+      call("POST", kSessions + "/" + kId, {.body = R"({"metadata":{}})", .headers = key_}).status,
+      409);
+}
+
+TEST_F(RoutesTest, AnUpdateThatTheProviderHasNoWordsForNamesTheMember) {
+  engine_.add(kId);
+  engine_.can = {};
+  auto tier = call("POST", kSessions + "/" + kId, {.body = R"({"agent":{"service_tier":"flex"}})"});
+  EXPECT_EQ(tier.status, 400);
+  EXPECT_EQ(error_of(tier).at("param"), "agent.service_tier");
+  EXPECT_EQ(engine_.updates, 0);
+  engine_.has_price = false;
+  auto limit = call("POST", kSessions + "/" + kId, {.body = R"({"spend_control":{"limit":5}})"});
+  EXPECT_EQ(limit.status, 400);
+  EXPECT_EQ(error_of(limit).at("param"), "spend_control.limit");
+  engine_.has_price = true;
+  EXPECT_EQ(
+      call("POST", kSessions + "/" + kId, {.body = R"({"spend_control":{"limit":5}})"}).status,
+      200);
+  engine_.has_price = false;
+  auto model = call("POST", kSessions + "/" + kId, {.body = R"({"agent":{"model":"m2"}})"});
+  EXPECT_EQ(model.status, 400);
+  EXPECT_EQ(error_of(model).at("param"), "agent.model");
+}
+
 TEST_F(RoutesTest, BothPrefixesServeTheSame) {
   engine_.add(kId);
   EXPECT_EQ(call("GET", "/v1/agents/sessions/" + kId).status, 200);
@@ -276,6 +348,26 @@ TEST_F(RoutesTest, ARefusedCreationLeavesNothingBehind) {
   EXPECT_EQ(engine_.creations, 0);
   EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = key_}).status, 201)
       << "the key is still free";
+}
+
+TEST_F(RoutesTest, ALifetimeOfPromptCachesThatNobodyOffersIsRefused) {
+  auto create = [&](const std::string& ttl) {
+    return call("POST", kSessions,
+                {.body = R"({"environment":{"type":"none"},"input":"hi","agent":{"model":"m"},)"
+                         R"("prompt_cache_options":{"ttl":")" +
+                         ttl + "\"}}"});
+  };
+  engine_.can.cache_minutes = 60;
+  EXPECT_EQ(create("30m").status, 201);
+  auto refused = create("12h");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused).at("param"), "prompt_cache_options.ttl");
+  EXPECT_EQ(engine_.creations, 1);
+  engine_.add(kId);
+  refused =
+      call("POST", kSessions + "/" + kId, {.body = R"({"prompt_cache_options":{"ttl":"12h"}})"});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused).at("param"), "prompt_cache_options.ttl");
 }
 
 TEST_F(RoutesTest, WhatTheModelsProviderHasNoWordsForIsRefused) {

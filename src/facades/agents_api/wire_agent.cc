@@ -302,13 +302,16 @@ Result<bool> read_blocking_compaction(const JsonField& field) {
   return !background;
 }
 
+Result<bool> read_time_awareness(const JsonField& field) {
+  TRY(experimental, JsonObject::read(field));
+  TRY_VOID(experimental.allow({"time_awareness"}));
+  auto aware = experimental.find("time_awareness");
+  if (!aware) return false;
+  return read_boolean(*aware);
+}
+
 /// Settings of things this server does not do yet: only values that ask for nothing pass.
 Result<void> check_unsupported(const JsonObject& agent) {
-  if (auto field = agent.find("experimental")) {
-    TRY(experimental, JsonObject::read(*field));
-    TRY_VOID(experimental.allow({"time_awareness"}));
-    TRY_VOID(refuse_true(experimental, "time_awareness", "Time awareness"));
-  }
   if (auto field = agent.find_value("multi_agent")) {
     TRY(multi_agent, JsonObject::read(*field));
     TRY_VOID(multi_agent.allow({"enabled", "max_concurrent_subagents"}));
@@ -366,6 +369,10 @@ Result<AgentConfig> read_agent_settings(const JsonObject& object) {
   if (auto compaction_field = object.find_value("compaction")) {
     TRY(blocking, read_blocking_compaction(*compaction_field));
     agent.blocking_compaction = blocking;
+  }
+  if (auto experimental = object.find("experimental")) {
+    TRY(aware, read_time_awareness(*experimental));
+    agent.time_awareness = aware;
   }
   TRY_VOID(check_unsupported(object));
   return agent;

@@ -7,6 +7,7 @@
 #include "facades/agents_api/wire_agent.h"
 #include "facades/agents_api/wire_metadata.h"
 #include "facades/agents_api/wire_saved_agent.h"
+#include "facades/agents_api/wire_session_settings.h"
 #include "facades/common/json_reader.h"
 
 namespace perdure::facades::agents_api {
@@ -144,36 +145,9 @@ Result<void> check_unsupported(const JsonObject& body) {
     for (const JsonField& id : ids) TRY_VOID(read_string(id));
     if (!ids.empty()) return not_supported(field->path, "Giving vaults to a session");
   }
-  if (auto field = body.find("review")) {
-    TRY(review, read_choice(*field, {"none", "auto_review"}));
-    if (review != "none") return not_supported(field->path, "Automatic review");
-  }
-  if (auto field = body.find_value("prompt_cache_options")) {
-    TRY(options, JsonObject::read(*field));
-    TRY_VOID(options.allow({"ttl"}));
-    if (auto ttl = options.find("ttl")) {
-      TRY_VOID(read_choice(*ttl, {"30m", "12h"}));
-      return not_supported(ttl->path, "Choosing the prompt cache's lifetime");
-    }
-  }
+  TRY_VOID(check_review(body));
   if (auto field = body.find("role_arn")) return not_supported(field->path, "Assuming a role");
   return {};
-}
-
-/// In nano-dollars; nullopt: unlimited.
-Result<std::optional<models::Money>> read_spend_limit(const JsonObject& body) {
-  auto field = body.find_value("spend_control");
-  if (!field) return std::nullopt;
-  TRY(control, JsonObject::read(*field));
-  TRY_VOID(control.allow({"limit"}));
-  TRY(limit, control.require("limit"));
-  if (limit.is_null()) return std::nullopt;
-  TRY(cents, read_integer(limit, 1));
-  models::Money money = 0;
-  if (__builtin_mul_overflow(cents, models::kNanoPerCent, &money))
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("Invalid '{}': integer above maximum value.", limit.path), limit.path);
-  return money;
 }
 
 Result<StreamWish> read_stream_wish(const JsonObject& body) {
@@ -303,6 +277,7 @@ Result<CreateRequest> read_create_session(std::string_view text,
   TRY(environment, read_environment(body));
   TRY(metadata, read_metadata(body));
   TRY_VOID(check_unsupported(body));
+  TRY(cache_ttl, read_cache_ttl(body));
   TRY(spend_limit, read_spend_limit(body));
   TRY(stream, read_stream_wish(body));
   static_cast<StreamWish&>(out) = stream;
@@ -315,6 +290,7 @@ Result<CreateRequest> read_create_session(std::string_view text,
   out.command.agent = std::move(agent);
   out.command.environment = std::move(environment);
   out.command.metadata = std::move(metadata);
+  out.command.cache_ttl = std::move(cache_ttl);
   out.command.spend_limit = spend_limit;
   out.command.input = std::move(input);
   return out;

@@ -104,11 +104,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{R"(,"vault_ids":["v"])", "", "vault_ids"},
         Refusal{R"(,"review":"auto_review")", "", "review"},
-        Refusal{R"(,"prompt_cache_options":{"ttl":"12h"})", "", "prompt_cache_options.ttl"},
         Refusal{R"(,"role_arn":"arn:aws:iam::1:role/x")", "", "role_arn"},
         Refusal{"", R"(,"multi_agent":{"enabled":true})", "agent.multi_agent.enabled"},
-        Refusal{"", R"(,"experimental":{"time_awareness":true})",
-                "agent.experimental.time_awareness"},
         Refusal{"", R"(,"tools":[{"type":"web_search"}])", "agent.tools[0].type"},
         Refusal{"", R"(,"tools":[{"type":"mcp","server_label":"s","transport":{"type":"stdio",
                 "command":"c","cwd":"/"}}])",

@@ -362,6 +362,8 @@ void append_agent_settings(ObjectWriter& object, const engine::AgentConfig& agen
   multi_agent.boolean("enabled", false).null("max_concurrent_subagents").end();
   if (agent.blocking_compaction)
     ObjectWriter(object.begin("compaction")).boolean("async", false).end();
+  if (agent.time_awareness)
+    ObjectWriter(object.begin("experimental")).boolean("time_awareness", true).end();
 }
 
 void append_session(std::string& out, const engine::SessionView& session) {
@@ -382,6 +384,8 @@ void append_session(std::string& out, const engine::SessionView& session) {
   metadata.end();
   append_usage(object.begin("usage"), session.usage);
   object.raw("vault_ids", "[]");
+  if (session.cache_ttl)
+    ObjectWriter(object.begin("prompt_cache_options")).text("ttl", *session.cache_ttl).end();
   if (session.spend_limit)
     ObjectWriter(object.begin("spend_control"))
         .number("consumed", session.spent / models::kNanoPerCent)
@@ -416,7 +420,11 @@ void append_turn(std::string& out, const engine::TurnView& turn) {
   else
     object.null("error");
   append_usage(object.begin("usage"), turn.usage);
-  object.null("prompt_cache_options").end();
+  if (turn.cache_ttl)
+    ObjectWriter(object.begin("prompt_cache_options")).text("ttl", *turn.cache_ttl).end();
+  else
+    object.null("prompt_cache_options");
+  object.end();
 }
 
 void append_item(std::string& out, const engine::ItemView& item) {

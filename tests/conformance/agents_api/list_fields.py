@@ -29,6 +29,7 @@ REQUESTS = {
     "update agent": "agents:AgentUpdateParams",
     "list agents": "agents:AgentListParams",
     "create session": "sessions:SessionCreateParamsBase",
+    "update session": "sessions:SessionUpdateParams",
     "send events": "events:EventCreateParams",
     "list sessions": "sessions:SessionListParams",
     "stream events": "events:EventStreamParams",
