@@ -36,6 +36,7 @@ void make_call_ids_unique(const SessionState& state, std::uint64_t call_seq,
                           std::vector<models::OutputItem>& items) {
   const SessionId& session = state.key.session;
   std::vector<std::string> seen;
+  seen.reserve(state.outstanding.size() + items.size());
   for (const AsyncCall& open : state.outstanding) seen.push_back(open.call.call_id);
   for (std::uint32_t i = 0; i < items.size(); ++i) {
     models::OutputItem& item = items[i];
