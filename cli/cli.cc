@@ -19,6 +19,7 @@
 #include "cli/money_commands.h"
 #include "cli/money_flags.h"
 #include "cli/search_commands.h"
+#include "cli/workstream_commands.h"
 #include "main/app.h"
 #include "main/config.h"
 #include "main/process.h"
@@ -46,6 +47,7 @@ struct Choice {
   bool sandbox = false;
   UsageFlags usage;
   SearchFlags search;
+  WorkstreamFlags workstreams;
   std::string turn;
   BudgetFlags budget;
   app::MigrateFlags migrate;
@@ -419,6 +421,17 @@ void add_budgets(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_workstreams(CLI::App& root, Choice& choice) {
+  define_workstreams(root, &choice.workstreams, [&choice](CLI::App& command, RunWorkstreams run) {
+    add_client_flags(command, choice);
+    command.callback([&choice, run] {
+      choice.run = [&choice, run](const Environment& environment) {
+        return run(choice.common, environment, choice.workstreams);
+      };
+    });
+  });
+}
+
 void add_doctor(CLI::App& root, Choice& choice) {
   CLI::App* doctor = root.add_subcommand("doctor", "Say what works on this machine and why not");
   doctor->add_flag("--sandbox", choice.sandbox, "Try what sandboxes need")->required();
@@ -580,6 +593,7 @@ int run(int argc, char** argv) {
   add_models(root, choice);
   add_usage(root, choice);
   add_search(root, choice);
+  add_workstreams(root, choice);
   add_budgets(root, choice);
   add_doctor(root, choice);
   add_migrate(root, choice);

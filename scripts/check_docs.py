@@ -40,7 +40,7 @@ def anchors_of(text):
 
 def commands_of_the_cli():
     """{command: flags}, from the source of the command line."""
-    text = (ROOT / "cli/cli.cc").read_text()
+    text = "".join(file.read_text() for file in sorted((ROOT / "cli").glob("*.cc")))
     words = set(re.findall(r'add_subcommand\(\s*"([a-z-]+)"', text))
     flags = set(re.findall(r'add_(?:option|flag)\(\s*"(--[a-z-]+)"', text))
     return words, flags | {"--help", "--version"}

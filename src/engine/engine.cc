@@ -354,8 +354,12 @@ Task<Result<Listed<std::shared_ptr<const SessionView>>>> EngineImpl::sessions(Pr
                                                                               Page page) {
   Busy busy(core_);
   Listed<std::shared_ptr<const SessionView>> listed;
-  journal::SessionQuery query{std::move(project), page.after, page.limit + 1, page.ascending,
-                              std::move(filter.workstream)};
+  journal::SessionQuery query{std::move(project),
+                              page.after,
+                              page.limit + 1,
+                              page.ascending,
+                              std::move(filter.workstream),
+                              std::move(filter.viewer)};
   while (true) {
     CO_TRY(rows, co_await core_.parts.journal.list_sessions(query));
     for (const journal::SessionRow& row : rows) {

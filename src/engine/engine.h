@@ -113,6 +113,7 @@ struct Created {
 struct SessionFilter {
   std::optional<std::string> agent_id;
   std::optional<std::string> workstream;
+  std::optional<journal::Viewer> viewer;  ///< only what it may see
 };
 
 // ---- streams ----------------------------------------------------------------------------------

@@ -306,6 +306,60 @@ TEST_P(SearchTest, ASessionOfAWorkstreamMayBeHeldToIt) {
   EXPECT_THAT(last_context().back(), HasSubstr("There is no such turn"));
 }
 
+TEST_P(SearchTest, ASessionSeesOfClosedWorkstreamsOnlyItsOwn) {
+  const auto in = [](std::optional<std::string> workstream, CreateSession command) {
+    command.workstream = std::move(workstream);
+    return command;
+  };
+  const auto saying = [](std::string text) {
+    CreateSession command;
+    command.input.push_back({{std::move(text)}});
+    return command;
+  };
+  SessionKey open = session_with(in("lake", saying("fish in the lake")));
+  SessionKey shut = session_with(in("pond", saying("fish in the pond")));
+  // Also whoever made it is a member: everybody who sees the asking session reads what it found.
+  for (const char* principal : {"tester", "key_a"})
+    ASSERT_TRUE(
+        world.run(world.journal->put_row({.project = world.project,
+                                          .kind = std::string(journal::kWorkstreamMemberKind),
+                                          .id = journal::member_row_id("pond", principal),
+                                          .parent = "pond",
+                                          .body = "{}"},
+                                         0)));
+  const auto sessions_found = [&](std::optional<std::string> workstream) {
+    call("search_sessions", R"({"query":"fish"})");
+    session_with(in(std::move(workstream), with_tools("which?")));
+    std::vector<std::string> ids;
+    for (const json::value& hit : tool_output().at("results").as_array())
+      ids.emplace_back(hit.at("session_id").as_string());
+    return ids;
+  };
+  EXPECT_THAT(sessions_found(std::nullopt), ElementsAre(open.session.value));
+  EXPECT_THAT(sessions_found("lake"), ElementsAre(open.session.value));
+  EXPECT_THAT(sessions_found("pond"),
+              ::testing::UnorderedElementsAre(open.session.value, shut.session.value));
+  const auto read_by = [&](std::optional<std::string> workstream) {
+    call("read_session_turn", R"({"session_id":")" + shut.session.value + R"(","turn_id":")" +
+                                  world.items(shut).front().turn_id + "\"}");
+    session_with(in(std::move(workstream), with_tools("read")));
+    return last_context().back();
+  };
+  EXPECT_THAT(read_by(std::nullopt), HasSubstr("There is no such turn in an earlier session."));
+  EXPECT_THAT(read_by("lake"), HasSubstr("There is no such turn in an earlier session."));
+  EXPECT_THAT(read_by("pond"), HasSubstr("fish in the pond"));
+  // The list of sessions, too.
+  const auto listed = [&](std::string principal) {
+    auto page = world.run(world.engine->sessions(
+        world.project,
+        {.agent_id = {}, .workstream = "pond", .viewer = journal::Viewer{std::move(principal), {}}},
+        {}));
+    return page->data.size();
+  };
+  EXPECT_EQ(listed("key_a"), 3u);
+  EXPECT_EQ(listed("key_x"), 0u);
+}
+
 TEST_P(SearchTest, APolicyMayForbidTheTool) {
   session("a secret");
   world.policy.denied = "search_sessions";

@@ -61,6 +61,7 @@ Task<Result<SearchHits>> SearchIndex::search(SearchQuestion question) {
                              .workstream = std::move(question.workstream),
                              .per_list = kSearchCandidates};
   if (question.but) query.but = std::move(question.but->value);
+  query.viewer = std::move(question.viewer);
   CO_TRY(found, co_await journal_.find_items(std::move(query)));
 
   const std::vector<Ranked> ranked = rank(found, terms);
@@ -123,6 +124,12 @@ Task<Result<std::optional<std::string>>> SearchIndex::workstream_of(SessionKey k
   CO_TRY(row, co_await journal_.session(key));
   if (row.deleted) co_return fail(ErrorCode::kNotFound, "There is no such session.");
   co_return std::move(row.workstream);
+}
+
+Task<Result<bool>> SearchIndex::may_see(SessionKey key, journal::Viewer viewer) {
+  CO_TRY(workstream, co_await workstream_of(key));
+  co_return co_await journal::may_see(&journal_, std::move(key.project), std::move(workstream),
+                                      std::move(viewer));
 }
 
 // ---- keeping up -------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ struct SearchQuestion {
   std::string words;
   std::optional<std::string> agent;
   std::optional<std::string> workstream;
-  std::optional<SessionId> but;      ///< never this session
-  std::optional<std::string> after;  ///< the item id of the last hit of the page before
+  std::optional<SessionId> but;           ///< never this session
+  std::optional<journal::Viewer> viewer;  ///< only what it may see; nullopt: everything
+  std::optional<std::string> after;       ///< the item id of the last hit of the page before
   std::size_t limit = 20;
 };
 
@@ -73,6 +74,8 @@ class SearchIndex {
   Task<Result<ReadTurn>> read_turn(SessionKey key, std::string turn, std::size_t most_bytes);
   /// The workstream of a session; kNotFound.
   Task<Result<std::optional<std::string>>> workstream_of(SessionKey key);
+  /// Whether the viewer sees this session; kNotFound where it is not there.
+  Task<Result<bool>> may_see(SessionKey key, journal::Viewer viewer);
 
   /// This session has new entries.
   void note(const SessionKey& key);

@@ -60,10 +60,16 @@ class SearchToolBase : public tools::Tool {
   bool by_name_only() const override { return true; }
 
  protected:
-  /// The one workstream that this session may look into; nullopt: all of its project.
-  Task<Result<std::optional<std::string>>> scope_of(SessionKey session) {
-    if (!within_workstream_) co_return std::nullopt;
-    co_return co_await index_.workstream_of(std::move(session));
+  struct Scope {
+    std::optional<std::string> only;  ///< the one workstream to look into; nullopt: all
+    journal::Viewer viewer;           ///< what the session may see there
+  };
+  Task<Result<Scope>> scope_of(SessionKey session) {
+    CO_TRY(own, co_await index_.workstream_of(std::move(session)));
+    Scope scope;
+    if (within_workstream_) scope.only = own;
+    scope.viewer.workstream = std::move(own);
+    co_return scope;
   }
   SearchIndex& index() { return index_; }
 
@@ -100,8 +106,9 @@ class FindTool final : public SearchToolBase {
     if (!scope) co_return failed("The search failed: " + scope.error().message);
     SearchQuestion question{.project = call.session.project,
                             .words = std::string(as_view(query->get_string())),
-                            .workstream = std::move(*scope),
-                            .but = call.session.session};
+                            .workstream = std::move(scope->only),
+                            .but = call.session.session,
+                            .viewer = std::move(scope->viewer)};
     question.limit = static_cast<std::size_t>(limit);
     auto hits = co_await index().search(std::move(question));
     if (!hits) co_return failed("The search failed: " + hits.error().message);
@@ -145,13 +152,7 @@ class ReadTool final : public SearchToolBase {
     if (key == call.session) co_return nothing;
     auto scope = co_await scope_of(call.session);
     if (!scope) co_return failed("The turn could not be read: " + scope.error().message);
-    auto workstream = co_await index().workstream_of(key);
-    if (workstream && *scope && *workstream != *scope) co_return nothing;
-    Result<ReadTurn> read = fail(ErrorCode::kNotFound, "");
-    if (workstream)
-      read = co_await index().read_turn(key, turn, kMaxReadTurnBytes);
-    else
-      read = std::unexpected(std::move(workstream).error());
+    auto read = co_await read_within(key, turn, std::move(*scope));
     if (!read && read.error().code == ErrorCode::kNotFound) co_return nothing;
     if (!read) co_return failed("The turn could not be read: " + read.error().message);
     json::array items;
@@ -161,6 +162,15 @@ class ReadTool final : public SearchToolBase {
     json::object answer{{"session_id", session}, {"turn_id", turn}, {"items", std::move(items)}};
     if (read->cut) answer["note"] = "The turn goes on; the rest is not shown.";
     co_return ToolResult{.success = true, .output = serialize(answer)};
+  }
+
+ private:
+  /// kNotFound for what is outside of the scope.
+  Task<Result<ReadTurn>> read_within(SessionKey key, std::string turn, Scope scope) {
+    CO_TRY(workstream, co_await index().workstream_of(key));
+    CO_TRY(seen, co_await index().may_see(key, std::move(scope.viewer)));
+    if (!seen || (scope.only && workstream != scope.only)) co_return fail(ErrorCode::kNotFound, "");
+    co_return co_await index().read_turn(std::move(key), std::move(turn), kMaxReadTurnBytes);
   }
 };
 

@@ -3,8 +3,9 @@
 //
 // Owned by the registry. They are given to a session by name (Tool::by_name_only), because they
 // open other sessions' words to its model. What they see is decided here and in the store's query,
-// never by what the model says: the session's own project; never the session itself; and only its
-// workstream, where it has one and the operator wants that.
+// never by what the model says: the session's own project; never the session itself; of closed
+// workstreams only its own, whoever made it, because all who see the session read its answers; and
+// only its workstream, where it has one and the operator wants that.
 #pragma once
 
 #include <string_view>

@@ -165,6 +165,12 @@ Task<Result<KeyInfo>> ApiKeys::revoke(std::string id) {
   co_return std::move(stored.info);
 }
 
+Task<Result<KeyInfo>> ApiKeys::find(std::string id) {
+  CO_TRY(row, co_await store_.get_row(system_project(), std::string(kKeyKind), std::move(id)));
+  CO_TRY(stored, from_row(row));
+  co_return std::move(stored.info);
+}
+
 void ApiKeys::forget_verified() {
   ++revocations_;
   cache_.clear();

@@ -73,6 +73,8 @@ class ApiKeys {
                                      std::optional<std::string> after, std::size_t limit);
   /// The key is refused from now on. Revoking again changes nothing; kNotFound for an unknown id.
   Task<Result<KeyInfo>> revoke(std::string id);
+  /// kNotFound for an unknown id.
+  Task<Result<KeyInfo>> find(std::string id);
   /// Forgets what was verified: another process may have revoked a key.
   void forget_verified();
   /// kUnauthenticated for anything but a valid key, with one sentence for every reason.

@@ -27,6 +27,7 @@
 #include "journal/search.h"
 #include "journal/shards.h"
 #include "journal/spend.h"
+#include "journal/viewer.h"
 
 namespace perdure::journal {
 
@@ -160,6 +161,7 @@ struct SessionQuery {
   std::size_t limit = 20;
   bool ascending = false;
   std::optional<std::string> workstream;  ///< only this one's; the cursor may be any session
+  std::optional<Viewer> viewer;  ///< what it may not see is not there, nor a cursor; nullopt: all
 };
 
 /// A slice of one log.

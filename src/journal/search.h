@@ -12,6 +12,7 @@
 
 #include "base/env.h"
 #include "base/ids.h"
+#include "journal/viewer.h"
 
 namespace perdure::journal {
 
@@ -48,6 +49,7 @@ struct SearchQuery {
   std::optional<std::string> agent;       ///< only sessions of this agent
   std::optional<std::string> workstream;  ///< only sessions of this workstream
   std::optional<std::string> but;         ///< not this session
+  std::optional<Viewer> viewer;           ///< only what it may see; nullopt: everything
   std::size_t per_list = 0;               ///< see JournalStore::find_items
 };
 

@@ -146,6 +146,163 @@ TEST_P(SearchStore, ScopesAreKept) {
   EXPECT_THAT(texts(query), ElementsAre("fish in b"));
 }
 
+/// A store with members of workstreams, and sessions in them.
+class MembersStore : public SearchStore {
+ protected:
+  void add_member(const std::string& workstream, const std::string& principal,
+                  const std::string& project = "p1") {
+    Row row{.project = {project},
+            .kind = std::string(kWorkstreamMemberKind),
+            .id = member_row_id(workstream, principal),
+            .parent = workstream,
+            .body = R"({"v":1})"};
+    ASSERT_TRUE(loop_.run(store_->put_row(std::move(row), 0)));
+  }
+  void add_session(const SessionKey& key, std::optional<std::string> workstream, std::string text) {
+    Append first = append_of(key, 0);
+    first.workstream = std::move(workstream);
+    ASSERT_TRUE(append(first));
+    ASSERT_TRUE(index({update(key, 0, 1, {std::move(text)})}));
+  }
+  static Viewer viewer(std::string principal, std::optional<std::string> workstream = {}) {
+    return {.principal = std::move(principal), .workstream = std::move(workstream)};
+  }
+  std::vector<std::string> found_by(std::optional<Viewer> who) {
+    SearchQuery query = ask("fish");
+    query.viewer = std::move(who);
+    return texts(std::move(query));
+  }
+  std::vector<std::string> listed_by(std::optional<Viewer> who, bool ascending = true,
+                                     std::size_t limit = 100) {
+    SessionQuery query{.project = {"p1"}, .after = {}, .limit = limit, .ascending = ascending};
+    query.viewer = std::move(who);
+    std::vector<std::string> all;
+    while (true) {
+      auto page = loop_.run(store_->list_sessions(query));
+      EXPECT_TRUE(page) << page.error().message;
+      for (const SessionRow& row : *page) all.push_back(row.key.session.value);
+      if (page->size() < limit) return all;
+      query.after = all.back();
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, MembersStore, ::testing::Values("sqlite", "postgres", "memory"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(MembersStore, WhatIsInAClosedWorkstreamIsItsMembersAlone) {
+  const SessionKey none = key_of("p1", "sess_none"), open = key_of("p1", "sess_open"),
+                   closed = key_of("p1", "sess_shut"), other = key_of("p1", "sess_xtra");
+  add_session(none, {}, "fish of nobody");
+  add_session(open, "lake", "fish in the lake");
+  add_session(closed, "pond", "fish in the pond");
+  add_session(other, "pool", "fish in the pool");
+  add_member("pond", "key_a");
+  add_member("pool", "key_b");
+  // Members of the same names in another project, and rows of another kind, say nothing here.
+  add_member("lake", "key_c", "p2");
+  add_member("pond", "key_c", "p2");
+
+  EXPECT_THAT(found_by({}), SizeIs(4));
+  EXPECT_THAT(found_by(viewer("key_a")),
+              UnorderedElementsAre("fish of nobody", "fish in the lake", "fish in the pond"));
+  EXPECT_THAT(found_by(viewer("key_b")),
+              UnorderedElementsAre("fish of nobody", "fish in the lake", "fish in the pool"));
+  for (const char* stranger : {"key_c", "key", "a", "/key_a", "key_a/", "%", ""})
+    EXPECT_THAT(found_by(viewer(stranger)),
+                UnorderedElementsAre("fish of nobody", "fish in the lake"))
+        << stranger;
+  EXPECT_THAT(found_by(viewer("", "pond")),
+              UnorderedElementsAre("fish of nobody", "fish in the lake", "fish in the pond"));
+  EXPECT_THAT(listed_by(viewer("key_a")), ElementsAre("sess_none", "sess_open", "sess_shut"));
+  EXPECT_THAT(listed_by(viewer("key_c")), ElementsAre("sess_none", "sess_open"));
+  EXPECT_THAT(listed_by(viewer("", "pool")), ElementsAre("sess_none", "sess_open", "sess_xtra"));
+  EXPECT_THAT(listed_by({}), SizeIs(4));
+
+  const auto sees = [&](const char* workstream, Viewer who) {
+    return *loop_.run(may_see(store_.get(), {"p1"}, workstream, std::move(who)));
+  };
+  EXPECT_TRUE(sees("pond", viewer("key_a")));
+  EXPECT_FALSE(sees("pond", viewer("key_b")));
+  EXPECT_FALSE(sees("pond", viewer("")));
+  EXPECT_TRUE(sees("pond", viewer("", "pond")));
+  EXPECT_FALSE(sees("pond", viewer("", "pool")));
+  EXPECT_TRUE(sees("lake", viewer("key_b")));
+  EXPECT_TRUE(sees("never", viewer("key_b")));
+
+  // Without members it is open again.
+  ASSERT_TRUE(loop_.run(store_->delete_row({"p1"}, std::string(kWorkstreamMemberKind),
+                                           member_row_id("pond", "key_a"))));
+  reopen();
+  EXPECT_THAT(found_by(viewer("key_b")), SizeIs(4));
+  EXPECT_THAT(listed_by(viewer("key_c")), ElementsAre("sess_none", "sess_open", "sess_shut"));
+}
+
+TEST_P(MembersStore, HiddenSessionsTakeNoPlaceInAnyList) {
+  add_member("pond", "key_a");
+  std::vector<std::string> shown;
+  for (int i = 0; i < 24; ++i) {
+    const std::string id = "sess_" + std::string(1, static_cast<char>('a' + i));
+    const bool hidden = i % 3 != 0;
+    add_session(key_of("p1", id), hidden ? std::optional<std::string>("pond") : std::nullopt,
+                hidden ? "fish hidden" : "fish shown");
+    if (!hidden) shown.push_back(id);
+  }
+  SearchQuery query = ask("fish");
+  query.per_list = 8;
+  query.viewer = viewer("key_b");
+  const FoundItems found = find(std::move(query));
+  EXPECT_THAT(found.counts, ElementsAre(8))
+      << "the newest are hidden, and older ones fill the list";
+  for (const FoundItem& one : found.items) EXPECT_EQ(one.item.text, "fish shown");
+  for (std::size_t limit = 1; limit <= shown.size() + 1; ++limit) {
+    EXPECT_EQ(listed_by(viewer("key_b"), true, limit), shown) << limit;
+    EXPECT_EQ(listed_by(viewer("key_b"), false, limit),
+              std::vector<std::string>(shown.rbegin(), shown.rend()))
+        << limit;
+  }
+  // What is hidden is no cursor either.
+  SessionQuery behind{.project = {"p1"}, .after = "sess_b"};
+  EXPECT_TRUE(loop_.run(store_->list_sessions(behind)));
+  behind.viewer = viewer("key_b");
+  EXPECT_EQ(code_of(loop_.run(store_->list_sessions(behind))), ErrorCode::kNotFound);
+}
+
+TEST_P(MembersStore, NamesThatSessionsOfAnOlderProgramCarryBecomeWorkstreams) {
+  if (GetParam() == "memory") GTEST_SKIP() << "has no older programs";
+  const auto add = [&](const char* session, std::optional<std::string> workstream, UnixMillis at) {
+    Append first = append_of(key_of("p1", session), 0);
+    first.workstream = std::move(workstream);
+    first.time = at;
+    ASSERT_TRUE(append(first));
+  };
+  add("sess_a", "lake", 3000);
+  add("sess_b", "lake", 2000);
+  add("sess_c", "pond", 4000);
+  add("sess_d", {}, 5000);
+  add("sess_e", "gone", 6000);
+  ASSERT_TRUE(loop_.run(store_->delete_session(key_of("p1", "sess_e"), 1)));
+  store_.reset();
+  if (url_.empty()) {
+    sqlite::Connection raw(directory_.database(), sqlite::Access::kWrite);
+    raw.execute("DELETE FROM schema_version WHERE version = 4");
+  } else {
+    RawPostgres(url_).execute("DELETE FROM schema_version WHERE version = 5");
+  }
+  open();
+  auto rows = loop_.run(store_->list_rows({.project = {"p1"},
+                                           .kind = std::string(kWorkstreamKind),
+                                           .parent = {},
+                                           .after = {},
+                                           .ascending = true}));
+  ASSERT_THAT(*rows, SizeIs(2));
+  EXPECT_EQ(rows->at(0).id, "lake");
+  EXPECT_EQ(rows->at(0).created, 2000);
+  EXPECT_EQ(rows->at(0).version, 1u);
+  EXPECT_EQ(rows->at(0).body, R"({"v":1})");
+  EXPECT_EQ(rows->at(1).id, "pond");
+}
+
 TEST_P(SearchStore, AListHasTheNewestAndAllWordsTogetherAreNotLost) {
   fill(kA, 21);
   std::vector<SearchUpdate> updates;

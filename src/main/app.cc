@@ -28,6 +28,7 @@
 #include "facades/admin/models_api.h"
 #include "facades/admin/search_api.h"
 #include "facades/admin/stops_api.h"
+#include "facades/admin/workstreams_api.h"
 #include "facades/agents_api/agents_routes.h"
 #include "facades/agents_api/errors.h"
 #include "facades/agents_api/routes.h"
@@ -182,6 +183,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<resources::SavedAgents> agents_;
+  std::unique_ptr<resources::Workstreams> workstreams_;
   std::unique_ptr<facades::agents_api::AgentsApi> agents_api_;
   std::unique_ptr<facades::agents_api::AgentRoutes> agent_routes_;
   std::unique_ptr<facades::admin::ModelsApi> models_api_;
@@ -190,6 +192,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<facades::admin::BudgetsApi> budgets_api_;
   std::unique_ptr<facades::admin::ContextsApi> contexts_api_;
   std::unique_ptr<facades::admin::SearchApi> search_api_;
+  std::unique_ptr<facades::admin::WorkstreamsApi> workstreams_api_;
   std::unique_ptr<Guard> guard_;
   std::unique_ptr<Forwarder> forwarder_;
   http::Router router_;
@@ -310,8 +313,9 @@ void Server::make_doors() {
                                 std::move(settings));
   answers_ = std::make_unique<StoredAnswers>(*store_);
   agents_ = std::make_unique<resources::SavedAgents>(env_, *store_);
-  agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(*engine_, *agents_, env_,
-                                                                 *answers_, identity::caller_of);
+  workstreams_ = std::make_unique<resources::Workstreams>(env_, *store_);
+  agents_api_ = std::make_unique<facades::agents_api::AgentsApi>(
+      *engine_, *agents_, *workstreams_, env_, *answers_, identity::caller_of);
   agent_routes_ = std::make_unique<facades::agents_api::AgentRoutes>(*agents_, env_, *answers_,
                                                                      identity::caller_of);
   std::vector<facades::admin::ListedModel> listed;
@@ -325,11 +329,17 @@ void Server::make_doors() {
                                  .version = std::string(version().number)});
   stops_api_ = std::make_unique<facades::admin::StopsApi>(facades::admin::StopsApi::Parts{
       .engine = *engine_, .stops = *stops_, .keys = *keys_, .caller_of = identity::caller_of});
-  budgets_api_ = std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *keys_,
-                                                              identity::caller_of);
-  contexts_api_ =
-      std::make_unique<facades::admin::ContextsApi>(*engine_, *keys_, identity::caller_of);
+  budgets_api_ = std::make_unique<facades::admin::BudgetsApi>(engine_->accounts(), *workstreams_,
+                                                              *keys_, identity::caller_of);
+  contexts_api_ = std::make_unique<facades::admin::ContextsApi>(*engine_, *workstreams_, *keys_,
+                                                                identity::caller_of);
   search_api_ = std::make_unique<facades::admin::SearchApi>(*search_, *keys_, identity::caller_of);
+  workstreams_api_ = std::make_unique<facades::admin::WorkstreamsApi>(
+      facades::admin::WorkstreamsApi::Parts{.workstreams = *workstreams_,
+                                            .agents = *agents_,
+                                            .accounts = engine_->accounts(),
+                                            .keys = *keys_,
+                                            .caller_of = identity::caller_of});
   GuardSettings guarding{
       .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_};
   if (leases_)
@@ -350,6 +360,7 @@ void Server::make_doors() {
   budgets_api_->add_routes(doors);
   contexts_api_->add_routes(doors);
   search_api_->add_routes(doors);
+  workstreams_api_->add_routes(doors);
   for (const http::Route& route : doors.routes())
     router_.add(count(guard_->protect(forwarder_ ? forwarder_->spread(route) : route)));
   admin_api_->describe(router_);

@@ -24,12 +24,30 @@ SCRIPT = {
         {"when": "celsius", "times": 0, "text": "It is 21 degrees."},
         {"when": "for ever", "times": 0, "text": "I begin and", "after_chunks": 2, "hang": True},
         {"when": "json", "times": 0, "text": "{\"answer\": 42}"},
+        {"when": "Found, and can be called", "times": 0,
+         "tool_calls": [{"name": "send_email", "arguments": {"to": "ada"}}]},
+        {"when": "write to ada", "times": 0,
+         "tool_calls": [{"name": "tool_search", "arguments": {"query": "message to a customer"}}]},
+        {"when": "delivered", "times": 0, "text": "It is sent."},
+        {"when": "in the background:]", "times": 0, "text": "Here it is: {{input}}"},
+        {"when": "runs in the background", "times": 0, "text": "I have begun."},
+        {"when": "render", "times": 0, "tool_calls": [{"name": "render", "arguments": {"size": 3}}]},
+        {"when": "fetch", "times": 0, "tool_calls": [{"name": "fetch", "arguments": {}}]},
+        {"when": "are left out", "times": 0, "text": "It was long."},
     ],
     "otherwise": {"text": "You said: {{input}}"},
 }
 WEATHER = {"type": "function", "name": "get_weather", "description": "The weather.",
            "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
                           "required": ["city"]}}
+PLAIN = {"type": "object", "properties": {}}
+RENDER = {"type": "function", "name": "render", "description": "Renders.", "parameters": PLAIN, "async": True}
+FETCH = {"type": "function", "name": "fetch", "description": "Fetches.", "parameters": PLAIN}
+SEARCHED = [{"type": "tool_search"},
+            {"type": "function", "name": "send_email", "description": "Sends a message to a customer.",
+             "parameters": PLAIN, "defer_loading": True},
+            {"type": "function", "name": "refund", "description": "Gives money back.", "parameters": PLAIN,
+             "defer_loading": True}]
 NO_COMPUTE = {"type": "none"}
 
 
@@ -166,6 +184,60 @@ class PythonSdkTest(unittest.TestCase):
             ends = [next(event for event in stream if event.type == wanted).type for wanted in
                     ("agent.session.turn.cancelled", "agent.session.idle")]
         self.assertEqual(len(ends), 2)
+
+    def test_a_deferred_function_is_found_and_run(self):
+        session = self.session(agent={"model": "scripted", "tools": SEARCHED})
+        self.assertEqual([tool.name for tool in session.agent.tools], ["send_email", "refund"])
+        seen = []
+
+        def send_email(arguments):
+            seen.append(arguments["to"])
+            return "delivered"
+
+        with self.sessions.stream(session.id, input="write to ada",
+                                  tool_handlers={"send_email": send_email}) as stream:
+            result = stream.get_final_result()
+        self.assertEqual(seen, ["ada"])
+        self.assertEqual(result.messages[-1].content[0].text, "It is sent.")
+        self.assertEqual([item.type for item in self.sessions.items.list(session.id, order="asc")],
+                         ["message", "message", "message", "function_call", "function_call_output", "message"])
+
+    def test_the_result_of_an_async_function_comes_after_its_turn_and_a_crash(self):
+        begun = self.session(agent={"model": "scripted", "tools": [RENDER]})
+        with self.sessions.events.stream(begun.id) as stream:
+            self.sessions.events.create(begun.id, events=[{
+                "type": "agent.session.input.message",
+                "input": [{"role": "user", "content": [{"type": "input_text", "text": "render it"}]}]}])
+            next(event for event in stream if event.type == "agent.session.idle")
+        (action,) = self.sessions.retrieve(begun.id).required_actions
+        self.assertEqual((action.name, action.arguments), ("render", {"size": 3}))
+        self.server.kill()
+        self.server.start()
+        self.setUp()
+        self.assertEqual(self.sessions.retrieve(begun.id).required_actions, [action])
+
+        def result(output):
+            return [{"type": "agent.session.input.tool_result", "turn_id": action.turn_id,
+                     "call_id": action.call_id, "success": True, "output": output}]
+
+        with self.sessions.events.stream(begun.id) as stream:
+            self.sessions.events.create(begun.id, events=result("a picture"))
+            next(event for event in stream if event.type == "agent.session.idle")
+        self.assertRegex(self.texts(begun.id)[-1], r"(?s)^Here it is: .*a picture$")
+        self.sessions.events.create(begun.id, events=result("a picture"))
+        with self.assertRaises(openai.ConflictError):
+            self.sessions.events.create(begun.id, events=result("another"))
+        self.assertEqual(self.sessions.retrieve(begun.id).required_actions, [])
+
+    def test_a_long_result_stays_whole_and_is_read_shortened(self):
+        session = self.session(agent={"model": "scripted", "tools": [FETCH]})
+        whole = "begin " + "x" * (400 << 10) + " end"
+        with self.sessions.stream(session.id, input="fetch it", tool_handlers={"fetch": lambda _: whole}) as stream:
+            result = stream.get_final_result()
+        self.assertEqual(result.messages[-1].content[0].text, "It was long.")
+        (output,) = [item for item in self.sessions.items.list(session.id, order="asc")
+                     if item.type == "function_call_output"]
+        self.assertEqual(output.output, whole)
 
     def test_errors_arrive_as_the_sdk_knows_them(self):
         with self.assertRaises(openai.BadRequestError) as refused:

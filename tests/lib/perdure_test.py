@@ -144,13 +144,15 @@ class Server:
 
     # What tests do with sessions.
 
-    def create(self, text, key=None, tools=(), model="test"):
+    def create(self, text, key=None, tools=(), model="test", workstream=None):
         body = {
             "agent": {"model": model, "tools": list(tools)},
             "environment": {"type": "none"},
             "input": text,
         }
-        return self.request("POST", "/v1/agents/sessions", body, {"Idempotency-Key": key} if key else None)
+        headers = {"Idempotency-Key": key, "X-Perdure-Workstream": workstream}
+        return self.request("POST", "/v1/agents/sessions", body,
+                            {name: value for name, value in headers.items() if value})
 
     def send(self, session, events, key=None):
         return self.request("POST", f"/v1/agents/sessions/{session}/events", {"events": events},

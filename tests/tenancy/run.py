@@ -31,7 +31,9 @@ class Tenancy:
         self.server = server
         self.environment = environment
         self.passed = self.failed = 0
-        self.keys = {project: self.create_key(project) for project in ("alpha", "beta")}
+        self.keys, self.subjects = {}, {}
+        for project in ("alpha", "beta"):
+            self.subjects[project], self.keys[project] = self.create_key(project)
 
     def create_key(self, project):
         result = subprocess.run(
@@ -39,7 +41,8 @@ class Tenancy:
              "--data-dir", self.server.data],
             env=self.environment, capture_output=True, text=True, check=True,
         )
-        return json.loads(result.stdout)["key"]
+        created = json.loads(result.stdout)
+        return created["id"], created["key"]
 
     def call(self, project, method, path, body=None, key=None):
         headers = {"Authorization": f"Bearer {self.keys[project]}"}
@@ -71,15 +74,25 @@ class Tenancy:
         assert status == 201, stop
         status = self.call("alpha", "PUT", "/api/budgets/workstream/heron", {"limit_dollars": 25})[0]
         assert status == 200, status
+        status, _, workstream = self.call("alpha", "POST", "/api/workstreams", {
+            "name": "heron", "description": "heron", "metadata": {"mark": "heron"}})
+        assert status == 201, workstream
+        status, _, workstream = self.call("alpha", "PUT", f"/api/workstreams/heron/members/{self.subjects['alpha']}")
+        assert status == 409, workstream  # who has the last word is an owner
+        status, _, workstream = self.call("alpha", "PUT", f"/api/workstreams/heron/members/{self.subjects['alpha']}",
+                                          {"role": "owner"})
+        assert status == 200 and not workstream["open"], workstream
         status, _, agent = self.call("alpha", "POST", "/v1/agents", {"model": "test", "name": "heron"})
         assert status == 201, agent
-        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], "heron"]
+        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], self.subjects["alpha"], "heron"]
         return {"session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"],
-                "agent_id": agent["id"], "version": "1"}
+                "agent_id": agent["id"], "version": "1", "name": "heron", "subject": self.subjects["alpha"]}
 
     def bodies(self, path, ids):
         if path.endswith("/events"):
             return {"events": [message("I am beta")]}
+        if path == "/api/workstreams":
+            return {"name": "beta"}
         if path == "/api/stops":  # stops beta's own, if anything
             return {"scope": "workstream", "id": "launch", "reason": "I am beta"}
         if re.search(r"/v1/agents(/\{agent_id\})?$", path):
@@ -167,6 +180,11 @@ class Tenancy:
         for method, path in routes:
             self.route(method, path, ids)
         self.stops(ids)
+        # A key of a neighbour's is no member, and looks like none that ever was.
+        status, _, refused = self.call("beta", "PUT", f"/api/workstreams/beta/members/{ids['subject']}", {"role": "owner"})
+        other = self.call("beta", "PUT", "/api/workstreams/beta/members/key_never", {"role": "owner"})
+        self.check("a neighbour as a member", (status, json.dumps(refused).replace(ids["subject"], "key_never")) ==
+                   (400, json.dumps(other[2])), refused)
         # Another project's agent makes no session, as if it never was.
         answers = [self.call("beta", "POST", "/v1/agents/sessions", {
             "agent_id": agent, "environment": {"type": "none"}, "input": "x"})
@@ -212,7 +230,7 @@ class Tenancy:
     def snapshot(self, ids):
         sid = ids["session_id"]
         return [self.call("alpha", "GET", path)[2] for path in
-                ("/api/stops", "/v1/agents", f"/v1/agents/{ids['agent_id']}/versions")] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
+                ("/api/stops", "/api/workstreams", "/api/budgets", "/v1/agents", f"/v1/agents/{ids['agent_id']}/versions")] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
                 for part in ("", "/items", "/turns")]
 
 

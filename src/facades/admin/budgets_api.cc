@@ -7,15 +7,15 @@
 #include <optional>
 #include <utility>
 
-#include "base/decimal.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "facades/admin/budget_wire.h"
 #include "facades/admin/errors.h"
 #include "facades/admin/limits.h"
 #include "facades/admin/requests.h"
 #include "facades/common/json_reader.h"
 #include "facades/common/json_writer.h"
-#include "models/price.h"
+#include "facades/common/viewer.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -81,11 +81,6 @@ Result<std::vector<std::string>> cursor(const http::Query& query, std::size_t va
   return after;
 }
 
-void write_money(ObjectWriter& writer, std::string_view name, Money money) {
-  writer.number(fmt::format("{}_nano", name), money);
-  writer.text(fmt::format("{}_dollars", name), format_decimal(money, models::kMoneyPlaces, 2));
-}
-
 void write_counts(ObjectWriter& writer, const UsageCounts& counts) {
   writer.number("model_calls", counts.calls)
       .number("abandoned_calls", counts.abandoned)
@@ -100,24 +95,6 @@ void write_counts(ObjectWriter& writer, const UsageCounts& counts) {
   write_money(writer, "estimated_cost", counts.estimated_cost);
 }
 
-void append_budget(std::string& out, const Budget& budget) {
-  ObjectWriter writer(out);
-  writer.text("scope", to_string(budget.scope))
-      .text("id", budget.id)
-      .text("project", budget.project.value)
-      .text("window", to_string(budget.window))
-      .number("created_at", budget.created / 1000);
-  if (budget.window == journal::BudgetWindow::kTotal)
-    writer.null("window_began_at");
-  else
-    writer.number("window_began_at", budget.window_began / 1000);
-  write_money(writer, "limit", budget.limit);
-  write_money(writer, "spent", budget.spent);
-  write_money(writer, "reserved", budget.reserved);
-  write_money(writer, "left", budget.left());
-  writer.end();
-}
-
 std::unexpected<Error> no_such_budget() {
   return fail(ErrorCode::kNotFound, "There is no such budget.");
 }
@@ -125,28 +102,6 @@ std::unexpected<Error> no_such_budget() {
 /// For the operator, who sees all projects.
 std::unexpected<Error> no_such_project(std::string_view name) {
   return fail(ErrorCode::kNotFound, fmt::format("There is no such project '{}'.", name), "project");
-}
-
-/// The limit of a budget's body, in nano-dollars.
-Result<Money> read_limit(const JsonObject& body) {
-  const auto nano = body.find_value("limit_nano");
-  const auto dollars = body.find_value("limit_dollars");
-  if (nano.has_value() == dollars.has_value())
-    return wrong("Give the limit as either limit_dollars or limit_nano.", "limit_dollars");
-  if (nano) return read_integer(*nano, 0);
-  // As a number or as text: its digits are read, never a rounded number.
-  std::string text(dollars->raw);
-  if (dollars->kind() == JsonKind::kString) {
-    TRY(read, read_string(*dollars));
-    text = std::move(read);
-  }
-  const auto money = parse_decimal(text, models::kMoneyPlaces);
-  if (!money || *money < 0)
-    return wrong(
-        "limit_dollars must be a decimal number of at least 0 with at most nine places, "
-        "such as 12.50.",
-        "limit_dollars");
-  return *money;
 }
 
 }  // namespace
@@ -211,6 +166,17 @@ Task<Result<ProjectId>> BudgetsApi::holder_of(http::Request request, BudgetScope
   co_return ProjectId{id};
 }
 
+Task<Result<void>> BudgetsApi::may_change(identity::Caller caller, ProjectId holder,
+                                          BudgetScope scope, std::string id) {
+  if (scope != BudgetScope::kWorkstream) co_return Result<void>{};
+  CO_TRY(access, co_await workstreams_.access(std::move(holder), std::move(id), asker_of(caller)));
+  if (access == resources::Access::kNone) co_return no_such_budget();
+  if (access != resources::Access::kManage)
+    co_return fail(ErrorCode::kPermissionDenied,
+                   "Only an owner of the workstream may set or remove its budget.");
+  co_return Result<void>{};
+}
+
 Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId project) {
   CO_TRY_VOID(allow_parameters(request.query, {"from", "to", "group_by", "limit", "after"}));
   journal::UsageQuery query{.project = std::move(project)};
@@ -258,6 +224,11 @@ Task<BudgetsApi::Answer> BudgetsApi::usage(http::Request request, ProjectId proj
 Task<BudgetsApi::Answer> BudgetsApi::session_usage(http::Request request, ProjectId project) {
   CO_TRY_VOID(allow_parameters(request.query, {"limit", "after"}));
   const SessionKey key{std::move(project), {request.parameters.at(0)}};
+  auto access = co_await workstreams_.access_to_session(key, asker_of(caller_of_(request)));
+  if (!access && access.error().code != ErrorCode::kNotFound)
+    co_return std::unexpected(std::move(access).error());
+  if (access && *access == resources::Access::kNone)
+    co_return fail(ErrorCode::kNotFound, "There is no such session.");
   CO_TRY(listed, read_page(request.query));
   // Each turn is a few reads of the log.
   engine::Page page{std::move(listed.after), std::min(listed.limit, kMaxTurnsOfUsage),
@@ -289,7 +260,11 @@ Task<BudgetsApi::Answer> BudgetsApi::session_usage(http::Request request, Projec
 
 Task<BudgetsApi::Answer> BudgetsApi::list(http::Request request, ProjectId project) {
   CO_TRY_VOID(allow_parameters(request.query, {}));
+  CO_TRY(hidden, co_await workstreams_.hidden_from(project, asker_of(caller_of_(request))));
   CO_TRY(budgets, co_await accounts_.budgets(std::move(project)));
+  std::erase_if(budgets, [&](const Budget& budget) {
+    return budget.scope == BudgetScope::kWorkstream && hidden.contains(budget.id);
+  });
   std::string body;
   ObjectWriter writer(body);
   append_array(writer.begin("data"), budgets, append_budget);
@@ -311,13 +286,8 @@ Task<BudgetsApi::Answer> BudgetsApi::put(http::Request request, ProjectId projec
   if (budget.id.empty() || budget.id.size() > kMaxBudgetId)
     co_return wrong(fmt::format("id must have 1 to {} bytes.", kMaxBudgetId), "id");
   CO_TRY(body, read_body(request));
-  CO_TRY_VOID(body.allow({"limit_dollars", "limit_nano", "window"}));
-  CO_TRY(limit, read_limit(body));
-  budget.limit = limit;
-  if (const auto field = body.find_value("window")) {
-    CO_TRY(word, read_choice(*field, {"total", "day", "month"}));
-    budget.window = *journal::parse_budget_window(word);
-  }
+  CO_TRY_VOID(read_budget(body, &budget));
+  CO_TRY_VOID(co_await may_change(caller_of_(request), budget.project, *scope, budget.id));
   CO_TRY(kept, co_await accounts_.put_budget(std::move(budget)));
   log::info("a budget was set", {{"project", kept.project.value},
                                  {"scope", to_string(kept.scope)},
@@ -334,6 +304,7 @@ Task<BudgetsApi::Answer> BudgetsApi::remove(http::Request request, ProjectId pro
   if (!scope) co_return no_such_budget();
   CO_TRY(holder, co_await holder_of(request, *scope, std::move(project)));
   std::string id = request.parameters.at(1);
+  CO_TRY_VOID(co_await may_change(caller_of_(request), holder, *scope, id));
   std::string body;
   ObjectWriter(body).text("scope", to_string(*scope)).text("id", id).boolean("deleted", true).end();
   auto removed = co_await accounts_.delete_budget(holder, *scope, std::move(id));

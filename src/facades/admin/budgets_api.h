@@ -3,8 +3,8 @@
 // Owned by the composition root, outlives the server, called on the loop. Every operation works on
 // the caller's project; only the operator may name another one (`?project=`). A project's own
 // budget is the operator's to set, because it limits whoever holds the project's keys; budgets of
-// agents and workstreams are the project's. Money is given exactly: nano-dollars as a number, and
-// dollars as text.
+// agents and workstreams are the project's, those of a closed workstream its owners'. Money is
+// given exactly: nano-dollars as a number, and dollars as text.
 //
 //   GET /api/usage   GET /api/sessions/{session_id}/usage
 //   GET /api/budgets   PUT, DELETE /api/budgets/{scope}/{id}
@@ -17,6 +17,7 @@
 #include "http/router.h"
 #include "identity/api_keys.h"
 #include "identity/caller.h"
+#include "resources/workstreams.h"
 
 namespace perdure::facades::admin {
 
@@ -24,8 +25,12 @@ class BudgetsApi {
  public:
   using CallerOf = std::function<identity::Caller(const http::Request&)>;
 
-  BudgetsApi(engine::Accounts& accounts, identity::ApiKeys& keys, CallerOf caller_of)
-      : accounts_(accounts), keys_(keys), caller_of_(std::move(caller_of)) {}
+  BudgetsApi(engine::Accounts& accounts, resources::Workstreams& workstreams,
+             identity::ApiKeys& keys, CallerOf caller_of)
+      : accounts_(accounts),
+        workstreams_(workstreams),
+        keys_(keys),
+        caller_of_(std::move(caller_of)) {}
   BudgetsApi(const BudgetsApi&) = delete;
 
   void add_routes(http::Router& router);
@@ -43,6 +48,11 @@ class BudgetsApi {
   async::Task<Result<ProjectId>> holder_of(http::Request request, journal::BudgetScope scope,
                                            ProjectId project);
 
+  /// Whether the caller may change this budget. kNotFound for one of a workstream that it does not
+  /// see, kPermissionDenied where it is no owner.
+  async::Task<Result<void>> may_change(identity::Caller caller, ProjectId holder,
+                                       journal::BudgetScope scope, std::string id);
+
   async::Task<Answer> usage(http::Request request, ProjectId project);
   async::Task<Answer> session_usage(http::Request request, ProjectId project);
   async::Task<Answer> list(http::Request request, ProjectId project);
@@ -50,6 +60,7 @@ class BudgetsApi {
   async::Task<Answer> remove(http::Request request, ProjectId project);
 
   engine::Accounts& accounts_;
+  resources::Workstreams& workstreams_;
   identity::ApiKeys& keys_;
   CallerOf caller_of_;
 };

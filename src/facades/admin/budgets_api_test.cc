@@ -1,6 +1,8 @@
 // Who sees and sets which money, and how it is written. What budgets do is the engine's test.
 #include "facades/admin/budgets_api.h"
 
+#include <boost/asio/detached.hpp>
+
 #include "facades/admin/api_test_support.h"
 
 namespace perdure::facades::admin {
@@ -53,13 +55,17 @@ class BudgetsApiTest : public ApiTest {
                              .used = {.calls = 1, .input = 10, .cost = cost}});
     EXPECT_TRUE(await(appended(std::move(append))));
   }
+  static Task<> made(resources::Workstreams* all, resources::Workstream draft) {
+    EXPECT_TRUE(co_await all->create({"alpha"}, std::move(draft)));
+  }
   Task<bool> appended(journal::Append append) {
     co_return (co_await store_.append(std::move(append))).has_value();
   }
 
   StoredAccounts accounts_{store_};
   identity::Caller caller_ = alpha_;
-  BudgetsApi api_{accounts_, keys_, [this](const http::Request&) { return caller_; }};
+  resources::Workstreams workstreams_{env_, store_};
+  BudgetsApi api_{accounts_, workstreams_, keys_, [this](const http::Request&) { return caller_; }};
 };
 
 TEST_F(BudgetsApiTest, ABudgetIsSetListedAndRemoved) {
@@ -190,6 +196,30 @@ TEST_F(BudgetsApiTest, ASessionsUsageIsGivenByTurn) {
   EXPECT_EQ(get_string(get_array(usage, "data").at(0).get_object(), "turn"), "turn_1");
   EXPECT_EQ(accounts_.last_page.limit, 7u);
   EXPECT_TRUE(accounts_.last_page.ascending);
+}
+
+TEST_F(BudgetsApiTest, TheBudgetOfAClosedWorkstreamIsItsOwners) {
+  caller_ = alpha_;
+  const std::string path = "/api/budgets/workstream/launch", body = R"({"limit_nano":5})";
+  ASSERT_EQ(call("PUT", path, body).status, 200);
+  using resources::Role;
+  boost::asio::co_spawn(
+      loop_,
+      made(&workstreams_,
+           {.name = "launch", .members = {{"key_o", Role::kOwner}, {"key_m", Role::kMember}}}),
+      boost::asio::detached);
+  loop_.restart();
+  loop_.run();
+  EXPECT_EQ(call("PUT", path, body).status, 404);
+  EXPECT_EQ(call("DELETE", path).body, call("DELETE", "/api/budgets/workstream/never").body);
+  EXPECT_TRUE(parsed(call("GET", "/api/budgets")).at("data").as_array().empty());
+  caller_ = {{"alpha"}, "key_m", false};
+  EXPECT_EQ(call("PUT", path, body).status, 403);
+  EXPECT_EQ(call("DELETE", path).status, 403);
+  EXPECT_EQ(parsed(call("GET", "/api/budgets")).at("data").as_array().size(), 1u);
+  caller_ = {{"alpha"}, "key_o", false};
+  EXPECT_EQ(call("PUT", path, body).status, 200);
+  EXPECT_EQ(call("DELETE", path).status, 200);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "facades/admin/limits.h"
 #include "facades/admin/requests.h"
 #include "facades/common/json_writer.h"
+#include "facades/common/viewer.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -176,7 +177,15 @@ async::Task<ContextsApi::Answer> ContextsApi::show(http::Request request) {
                     /*ascending=*/true};
   const SessionKey key{std::move(project), {request.parameters.at(0)}};
   const std::string turn = request.parameters.at(1);
-  CO_TRY_VOID(co_await engine_.session(key));
+  auto session = co_await engine_.session(key);
+  if (!session && session.error().code != ErrorCode::kNotFound)
+    co_return std::unexpected(std::move(session).error());
+  Result<resources::Access> access = resources::Access::kNone;
+  if (session)
+    access = co_await workstreams_.access(key.project, (*session)->workstream, asker_of(caller));
+  if (!access) co_return std::unexpected(std::move(access).error());
+  if (*access == resources::Access::kNone)
+    co_return fail(ErrorCode::kNotFound, "There is no such session.");
   CO_TRY(calls, co_await engine_.context(key, turn, std::move(page)));
   std::string body;
   ObjectWriter writer(body);

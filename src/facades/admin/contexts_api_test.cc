@@ -1,6 +1,8 @@
 // Who sees a context record, and how it is written. What is in one is the engine's test.
 #include "facades/admin/contexts_api.h"
 
+#include <boost/asio/detached.hpp>
+
 #include "engine/absent_engine.h"
 #include "facades/admin/api_test_support.h"
 
@@ -15,7 +17,9 @@ class OneTurn final : public engine::AbsentEngine {
   async::Task<Result<View>> session(SessionKey key) override {
     if (key != SessionKey{{"alpha"}, {"sess_1"}})
       co_return fail(ErrorCode::kNotFound, "There is no such session.");
-    co_return std::make_shared<engine::SessionView>();
+    auto view = std::make_shared<engine::SessionView>();
+    view->workstream = workstream;
+    co_return view;
   }
   async::Task<Result<engine::Listed<CallContext>>> context(SessionKey, std::string turn,
                                                            engine::Page page) override {
@@ -57,6 +61,7 @@ class OneTurn final : public engine::AbsentEngine {
     co_return calls;
   }
   engine::Page last_page;
+  std::optional<std::string> workstream;
 };
 
 class ContextsApiTest : public ApiTest {
@@ -66,13 +71,17 @@ class ContextsApiTest : public ApiTest {
     await(keys_.create_project("beta")).value();
     api_.add_routes(router_);
   }
+  static async::Task<> made(resources::Workstreams* all, resources::Workstream draft) {
+    EXPECT_TRUE(co_await all->create({"alpha"}, std::move(draft)));
+  }
   http::Response get(std::string path, http::Query query = {}) {
     return call("GET", std::move(path), "", std::move(query));
   }
 
   OneTurn engine_;
   identity::Caller caller_ = alpha_;
-  ContextsApi api_{engine_, keys_, [this](const http::Request&) { return caller_; }};
+  resources::Workstreams workstreams_{env_, store_};
+  ContextsApi api_{engine_, workstreams_, keys_, [this](const http::Request&) { return caller_; }};
 };
 
 TEST_F(ContextsApiTest, ARecordSaysWhatWentInAndWhy) {
@@ -108,6 +117,21 @@ TEST_F(ContextsApiTest, AnotherProjectsSessionIsNotThere) {
   caller_ = operator_;
   EXPECT_EQ(get(path).status, 404);
   EXPECT_EQ(get(path, {{"project", "alpha"}}).status, 200);
+}
+
+TEST_F(ContextsApiTest, ASessionOfAClosedWorkstreamIsItsMembersAlone) {
+  const std::string path = "/api/sessions/sess_1/context/turn_1";
+  engine_.workstream = "launch";
+  EXPECT_EQ(get(path).status, 200);
+  resources::Workstream launch{.name = "launch"};
+  launch.members = {{"key_m", resources::Role::kOwner}, {"key_v", resources::Role::kViewer}};
+  boost::asio::co_spawn(loop_, made(&workstreams_, std::move(launch)), boost::asio::detached);
+  loop_.restart();
+  loop_.run();
+  EXPECT_EQ(get(path).status, 404);
+  EXPECT_EQ(get(path).body, get("/api/sessions/sess_9/context/turn_1").body);
+  caller_.principal = "key_v";
+  EXPECT_EQ(get(path).status, 200);
 }
 
 TEST_F(ContextsApiTest, WhatIsNotUnderstoodIsRefusedByName) {

@@ -21,4 +21,11 @@ inline constexpr std::size_t kMaxHits = 100;
 /// Of an agent or workstream, in bytes.
 inline constexpr std::size_t kMaxBudgetId = 256;
 
+/// A workstream's description and metadata; the latter as on sessions. In characters but for the
+/// pairs.
+inline constexpr std::size_t kMaxDescription = 4096;
+inline constexpr std::size_t kMaxMetadataPairs = 16;
+inline constexpr std::size_t kMaxMetadataKey = 64;
+inline constexpr std::size_t kMaxMetadataValue = 512;
+
 }  // namespace perdure::facades::admin

@@ -12,6 +12,7 @@
 #include "facades/admin/limits.h"
 #include "facades/admin/requests.h"
 #include "facades/common/json_writer.h"
+#include "facades/common/viewer.h"
 
 namespace perdure::facades::admin {
 namespace {
@@ -108,6 +109,7 @@ async::Task<SearchApi::Answer> SearchApi::search(http::Request request) {
   const identity::Caller caller = caller_of_(request);
   CO_TRY(question, read_question(request.query));
   question.project = caller.project;
+  question.viewer = viewer_of(caller);
   CO_TRY(named, read_parameter(request.query, "project"));
   if (named && *named != caller.project.value) {
     bool there = false;

@@ -1,6 +1,7 @@
 // The search over a project's sessions, over HTTP. What it finds: engine/search_index.h.
 //
-// For any caller in its own project; the operator's token reaches another one with `?project=`.
+// For any caller in its own project, where closed workstreams are their members'
+// (journal/viewer.h); the operator's token sees all and reaches another project with `?project=`.
 // Owned by the composition root, outlives the server, called on the loop.
 //
 //   GET /api/search?q=WORDS&agent=&workstream=&limit=&after=

@@ -87,6 +87,31 @@ TEST_F(SearchApiTest, AnotherProjectFindsNothing) {
   EXPECT_EQ(parsed(get({{"q", "heron"}, {"project", "alpha"}})).at("data").as_array().size(), 1u);
 }
 
+TEST_F(SearchApiTest, WhoIsNoMemberFindsNothingOfAClosedWorkstream) {
+  add("alpha", 2, "heron ");
+  const auto found = [&](const identity::Caller& caller, http::Query query) {
+    caller_ = caller;
+    return parsed(get(std::move(query))).at("data").as_array().size();
+  };
+  const identity::Caller member{{"alpha"}, "key_m", false};
+  EXPECT_EQ(found(alpha_, {{"q", "heron"}}), 2u) << "it is open";
+  await(store_.put_row({.project = {"alpha"},
+                        .kind = std::string(journal::kWorkstreamMemberKind),
+                        .id = journal::member_row_id("ws", "key_m"),
+                        .parent = "ws",
+                        .body = "{}"},
+                       0))
+      .value();
+  EXPECT_EQ(found(alpha_, {{"q", "heron"}}), 0u);
+  EXPECT_EQ(found(alpha_, {{"q", "heron"}, {"workstream", "ws"}}), 0u);
+  EXPECT_EQ(found(member, {{"q", "heron"}}), 2u);
+  EXPECT_EQ(found(operator_, {{"q", "heron"}, {"project", "alpha"}}), 2u);
+  caller_ = alpha_;
+  EXPECT_EQ(get({{"q", "heron"}, {"after", "item_1"}}).body,
+            get({{"q", "heron"}, {"after", "item_9"}}).body)
+      << "what is hidden is no cursor";
+}
+
 TEST_F(SearchApiTest, WhatIsNotUnderstoodIsRefusedByName) {
   using Refused = std::pair<http::Query, std::string>;
   const std::vector<Refused> refused = {

@@ -17,6 +17,7 @@
 #include "facades/agents_api/wire_update.h"
 #include "facades/common/json_reader.h"
 #include "facades/common/server_tools.h"
+#include "facades/common/viewer.h"
 #include "facades/common/workstream.h"
 
 namespace perdure::facades::agents_api {
@@ -105,10 +106,12 @@ bool has_pairs(const engine::SessionView& session,
 
 }  // namespace
 
-AgentsApi::AgentsApi(engine::Engine& engine, resources::SavedAgents& agents, Env& env,
-                     IdempotencyStore& store, CallerOf caller_of)
+AgentsApi::AgentsApi(engine::Engine& engine, resources::SavedAgents& agents,
+                     resources::Workstreams& workstreams, Env& env, IdempotencyStore& store,
+                     CallerOf caller_of)
     : engine_(engine),
       agents_(agents),
+      gate_(engine, workstreams),
       env_(env),
       idempotency_(store, env),
       caller_of_(std::move(caller_of)) {}
@@ -174,6 +177,8 @@ Task<http::Response> AgentsApi::serve(Operation operation, http::Request request
   Answer answer = fail(ErrorCode::kInternal, {});
   if (auto version = read_version(request.headers); !version)
     answer = std::unexpected(version.error());
+  else if (auto admitted = co_await admit(request); !admitted)
+    answer = std::unexpected(std::move(admitted).error());
   else
     answer = co_await (this->*operation)(std::move(request));
   if (answer) co_return std::move(*answer);
@@ -184,6 +189,11 @@ Task<http::Response> AgentsApi::serve(Operation operation, http::Request request
   co_return error_response(about_path ? nothing_at(ids) : error);
 }
 
+Task<Result<void>> AgentsApi::admit(http::Request request) {
+  if (request.parameters.empty()) co_return Result<void>{};
+  co_return co_await gate_.admit(caller_of_(request), request.method, request.parameters.at(0));
+}
+
 // ---- sessions ---------------------------------------------------------------------------------
 
 Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
@@ -192,6 +202,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   CO_TRY(workstream, workstream_of(request));
   CO_TRY(server_tools, server_tools_of(request));
   CO_TRY(idempotency, idempotency_key(request));
+  if (workstream)
+    CO_TRY_VOID(co_await gate_.may_create(caller, *workstream, std::string(kWorkstreamHeader)));
   // Before the saved agent is looked for: a repeat is answered also when that has changed or gone.
   CO_TRY(ticket, co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body,
                                       workstream, server_tools));
@@ -202,6 +214,10 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   CO_TRY(reference, read_agent_reference(body));
   CO_TRY(saved, co_await find_agent(caller.project, std::move(reference)));
   CO_TRY(create, read_create_session(body, saved ? &*saved : nullptr));
+  if (!workstream && saved) {
+    CO_TRY(grouped, co_await gate_.of_agent(caller, saved->id));
+    workstream = std::move(grouped);
+  }
 
   engine::CreateSession& command = create.command;
   // A model that nobody answers for is not this request's fault: its turn will say so.
@@ -225,6 +241,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
     return ticket.record(201, session_json(session), session.key.session);
   };
   bool stream = create.stream;
+  CO_TRY_VOID(co_await gate_.ensure(caller.project, command.workstream));
   auto created = co_await engine_.create_session(std::move(command));
   if (!created && ticket.key() &&
       (created.error().code == ErrorCode::kConflict ||
@@ -289,9 +306,9 @@ Task<AgentsApi::Answer> AgentsApi::list_sessions(http::Request request) {
   CO_TRY(workstream, workstream_of(request));
   CO_TRY(metadata, read_metadata_filter(request.query));
   std::optional<std::string> after = page.after;
-  auto sessions =
-      co_await find_sessions(caller.project, {std::move(agent_id), std::move(workstream)},
-                             std::move(metadata), std::move(page));
+  auto sessions = co_await find_sessions(
+      caller.project, {std::move(agent_id), std::move(workstream), viewer_of(caller)},
+      std::move(metadata), std::move(page));
   if (!sessions && after && sessions.error().code == ErrorCode::kNotFound)
     co_return no_cursor("session", after);
   if (!sessions) co_return std::unexpected(std::move(sessions).error());

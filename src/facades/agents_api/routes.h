@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "facades/agents_api/list_query.h"
 #include "facades/agents_api/wire_in.h"
+#include "facades/agents_api/workstream_gate.h"
 #include "facades/common/idempotency.h"
 #include "http/message.h"
 #include "http/router.h"
@@ -28,8 +29,9 @@ using CallerOf = std::function<identity::Caller(const http::Request&)>;
 
 class AgentsApi {
  public:
-  AgentsApi(engine::Engine& engine, resources::SavedAgents& agents, Env& env,
-            IdempotencyStore& store, CallerOf caller_of);
+  AgentsApi(engine::Engine& engine, resources::SavedAgents& agents,
+            resources::Workstreams& workstreams, Env& env, IdempotencyStore& store,
+            CallerOf caller_of);
   AgentsApi(const AgentsApi&) = delete;
 
   /// Adds every route under both prefixes. The router must not outlive this.
@@ -39,8 +41,9 @@ class AgentsApi {
   using Answer = Result<http::Response>;
   using Operation = Task<Answer> (AgentsApi::*)(http::Request);
 
-  /// Runs an operation and translates its error.
+  /// Runs an operation, on a session that the caller may have, and translates its error.
   Task<http::Response> serve(Operation operation, http::Request request);
+  Task<Result<void>> admit(http::Request request);
 
   Task<Answer> create_session(http::Request request);
   Task<Answer> list_sessions(http::Request request);
@@ -77,6 +80,7 @@ class AgentsApi {
 
   engine::Engine& engine_;
   resources::SavedAgents& agents_;
+  WorkstreamGate gate_;
   Env& env_;
   Idempotency idempotency_;
   CallerOf caller_of_;

@@ -43,6 +43,7 @@ class FakeEngine final : public engine::AbsentEngine {
     return fail(ErrorCode::kInvalidArgument, "No price: " + std::string(model) + '.');
   }
   std::vector<std::string> server_tools;
+  std::optional<journal::Viewer> last_viewer;
   bool has_price = true;
   models::Capabilities can{.reasoning_summary = true,
                            .verbosity = true,
@@ -114,6 +115,7 @@ class FakeEngine final : public engine::AbsentEngine {
     for (const View& view : list) {
       if (view->key.project != project) continue;
       if (filter.workstream && view->workstream != filter.workstream) continue;
+      last_viewer = filter.viewer;
       if (started && out.data.size() == page.limit) {
         out.has_more = true;
         break;
@@ -273,8 +275,10 @@ class RoutesTest : public ::testing::Test {
   EngineRecords records_{engine_};
   journal::MemoryJournal rows_{env_};
   resources::SavedAgents agents_{env_, rows_};
-  AgentsApi api_{engine_, agents_, env_, records_,
-                 [](const http::Request&) { return identity::Caller{{"default"}, "dev"}; }};
+  resources::Workstreams workstreams_{env_, rows_};
+  identity::Caller caller_{{"default"}, "dev"};
+  AgentsApi api_{engine_, agents_,  workstreams_,
+                 env_,    records_, [this](const http::Request&) { return caller_; }};
   http::Router router_;
 };
 
@@ -516,6 +520,99 @@ TEST_F(RoutesTest, TheWorkstreamOfACreationIsKeptShownAndListedBy) {
       EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Workstream");
     }
   }
+}
+
+TEST_F(RoutesTest, SessionsOfAClosedWorkstreamAreItsMembersAlone) {
+  const std::vector<std::pair<std::string, std::string>> in = {{"X-Perdure-Workstream", "launch"}};
+  using resources::Role;
+  ASSERT_TRUE(await(workstreams_.create(
+      {"default"},
+      {.name = "launch", .members = {{"key_m", Role::kOwner}, {"key_v", Role::kViewer}}})));
+  caller_.principal = "key_m";
+  ASSERT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 201);
+  const std::string path = kSessions + "/" + kId;
+  const std::vector<std::pair<std::string, std::string>> reads = {
+      {"GET", path},
+      {"GET", path + "/events"},
+      {"GET", path + "/items"},
+      {"GET", path + "/turns"},
+      {"GET", path + "/turns/turn_1"},
+      {"GET", path + "/turns/turn_1/items"}};
+  caller_.principal = "key_x";
+  for (const auto& [method, of] : reads) {
+    const auto hidden = call(method, of);
+    EXPECT_EQ(hidden.status, 404) << of;
+    std::string never = of;
+    never.replace(never.find(kId), kId.size(), "sess_" + std::string(26, 'z'));
+    std::string other = call(method, never).body;
+    if (auto at = other.find("sess_zz"); at != std::string::npos)
+      other.replace(at, kId.size(), kId);
+    EXPECT_EQ(hidden.body, other) << "like one that never was";
+  }
+  EXPECT_EQ(call("POST", path + "/events", {.body = cancel_}).status, 404);
+  EXPECT_EQ(call("DELETE", path).status, 404);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 404);
+  EXPECT_EQ(engine_.submissions, 0);
+  EXPECT_EQ(engine_.creations, 1);
+  call("GET", kSessions);
+  ASSERT_TRUE(engine_.last_viewer);
+  EXPECT_EQ(engine_.last_viewer->principal, "key_x");
+
+  caller_.principal = "key_v";
+  for (const auto& [method, of] : reads) EXPECT_EQ(call(method, of).status, 200) << of;
+  EXPECT_EQ(call("POST", path + "/events", {.body = cancel_}).status, 403);
+  EXPECT_EQ(call("DELETE", path).status, 403);
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 403);
+
+  caller_ = {{"default"}, "operator", true};
+  EXPECT_EQ(call("GET", path).status, 200);
+  call("GET", kSessions);
+  EXPECT_FALSE(engine_.last_viewer) << "the operator sees everything";
+  caller_ = {{"default"}, "key_m"};
+  EXPECT_EQ(call("POST", path + "/events", {.body = cancel_}).status, 202);
+  EXPECT_EQ(call("DELETE", path).status, 200);
+}
+
+TEST_F(RoutesTest, AWorkstreamThatIsNamedIsMadeAndAnArchivedOneTakesNoSessions) {
+  const std::vector<std::pair<std::string, std::string>> in = {{"X-Perdure-Workstream", "launch"}};
+  EXPECT_EQ(call("POST", kSessions, {.body = "{\"x\":1}", .headers = in}).status, 400);
+  EXPECT_FALSE(await(workstreams_.find({"default"}, "launch"))) << "not by a refused request";
+  ASSERT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 201);
+  ASSERT_TRUE(await(workstreams_.find({"default"}, "launch")));
+  ASSERT_TRUE(await(workstreams_.change({"default"}, "launch", [](const auto& now) {
+    resources::Workstream next = now;
+    next.archived = true;
+    return Result<resources::Workstream>(next);
+  })));
+  engine_.list.clear();
+  auto refused = call("POST", kSessions, {.body = create_, .headers = in});
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Workstream");
+}
+
+TEST_F(RoutesTest, ASessionOfAnAgentIsInTheAgentsWorkstream) {
+  const std::string agent = save("m");
+  ASSERT_TRUE(await(workstreams_.create({"default"}, {.name = "launch", .agents = {agent}})));
+  auto made = call("POST", kSessions, {.body = with_agent(agent)});
+  ASSERT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(body_of(made).at("workstream"), "launch");
+  engine_.list.clear();
+  auto elsewhere =
+      call("POST", kSessions,
+           {.body = with_agent(agent), .headers = {{"X-Perdure-Workstream", "other"}}});
+  EXPECT_EQ(body_of(elsewhere).at("workstream"), "other") << "what the request names wins";
+  engine_.list.clear();
+  ASSERT_TRUE(await(workstreams_.change({"default"}, "launch", [](const auto& now) {
+    resources::Workstream next = now;
+    next.members = {{"key_m", resources::Role::kOwner}};
+    return Result<resources::Workstream>(next);
+  })));
+  auto refused = call("POST", kSessions, {.body = with_agent(agent)});
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(error_of(refused).at("param"), "agent_id");
+  EXPECT_EQ(refused.body.find("launch"), std::string::npos) << "its name is not told";
+  caller_.principal = "key_m";
+  EXPECT_EQ(call("POST", kSessions, {.body = with_agent(agent)}).status, 201);
 }
 
 TEST_F(RoutesTest, ACreationMayNameToolsOfTheServer) {

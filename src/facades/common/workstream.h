@@ -1,7 +1,7 @@
 // Which workstream a request is about: the header X-Perdure-Workstream, the same at every door.
 //
-// A workstream needs no making: it is there with the first session that names it, inside the
-// caller's project. Pure.
+// A workstream needs no making: the first session that names it makes it, inside the caller's
+// project. Pure.
 #pragma once
 
 #include <optional>

@@ -41,6 +41,9 @@ class MemoryDisk {
   std::uint64_t last_search_id = 0;
   MemorySpend spend;
 
+  /// Whether the viewer sees what is in this workstream.
+  bool may_see(const ProjectId& project, const std::optional<std::string>& workstream,
+               const std::optional<Viewer>& viewer) const;
   /// nullptr when there is none or only a tombstone.
   MemorySession* living(const SessionKey& key);
   void set_timer(MemorySession& session, TimerRow timer);

@@ -284,7 +284,9 @@ Task<Result<std::vector<SessionRow>>> MemoryJournal::list_sessions(SessionQuery 
   {
     std::lock_guard lock(disk_->mutex);
     for (const auto& [key, session] : disk_->sessions)
-      if (key.project == query.project) all.push_back(session.row);
+      if (key.project == query.project &&
+          disk_->may_see(key.project, session.row.workstream, query.viewer))
+        all.push_back(session.row);
   }
   auto order = [](const SessionRow& row) { return std::tie(row.created, row.key.session.value); };
   auto id = [](const SessionRow& row) -> const std::string& { return row.key.session.value; };
@@ -561,6 +563,7 @@ Task<Result<FoundItems>> MemoryJournal::find_items(SearchQuery query) {
       continue;
     if (query.agent && session.search_agent != *query.agent) continue;
     if (query.workstream && session.row.workstream != query.workstream) continue;
+    if (!disk_->may_see(key.project, session.row.workstream, query.viewer)) continue;
     for (const auto& [id, item] : session.search_items) {
       std::vector<std::string> terms = indexed_terms(item.text);
       std::size_t matches = 0;
@@ -600,6 +603,18 @@ StoreStats MemoryJournal::stats() const {
 }
 
 // ---- the disk -------------------------------------------------------------------------------
+
+bool MemoryDisk::may_see(const ProjectId& project, const std::optional<std::string>& workstream,
+                         const std::optional<Viewer>& viewer) const {
+  if (!viewer || !workstream || workstream == viewer->workstream) return true;
+  const std::string kind(kWorkstreamMemberKind);
+  if (rows.contains({project, kind, member_row_id(*workstream, viewer->principal)})) return true;
+  for (auto at = rows.lower_bound({project, kind, {}}); at != rows.end(); ++at) {
+    if (at->second.project != project || at->second.kind != kind) break;
+    if (at->second.parent == *workstream) return false;
+  }
+  return true;
+}
 
 MemorySession* MemoryDisk::living(const SessionKey& key) {
   auto found = sessions.find(key);

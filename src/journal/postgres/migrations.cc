@@ -244,7 +244,16 @@ CREATE UNIQUE INDEX search_item_place ON search_item (project, session, seq, sub
 CREATE INDEX search_item_terms ON search_item USING gin (terms);
 )sql";
 
-constexpr std::array kSteps = {kFirst, kSpend, kNodes, kSearch};
+// Workstreams were names that sessions carry; each becomes a row of its own
+// (docs/formats/journal.md).
+constexpr const char* kWorkstreams = R"sql(
+INSERT INTO resource (project, kind, id, parent, version, created, body)
+SELECT project, 'workstream', workstream, '', 1, min(created), convert_to('{"v":1}', 'UTF8')
+FROM session WHERE workstream IS NOT NULL AND NOT deleted GROUP BY project, workstream
+ON CONFLICT DO NOTHING;
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend, kNodes, kSearch, kWorkstreams};
 
 std::unexpected<Error> refused(const Connection& connection, const Failure& failure) {
   if (failure.sqlstate == "42501")

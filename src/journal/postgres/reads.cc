@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "journal/append_check.h"
+#include "journal/postgres/viewer_sql.h"
 
 namespace perdure::journal::postgres {
 namespace {
@@ -173,7 +174,8 @@ Query<std::vector<SessionRow>> list_sessions(SessionQuery wanted) {
   if (wanted.after) {
     Statement& cursor = query.statements.emplace_back();
     std::string in = cursor.text(wanted.project.value), id = cursor.text(*wanted.after);
-    cursor.sql = fmt::format("SELECT 1 FROM session WHERE project = {} AND id = {}", in, id);
+    cursor.sql = fmt::format("SELECT 1 FROM session s WHERE project = {} AND id = {} AND {}", in,
+                             id, seen_by(&cursor, "s", wanted.viewer));
     std::string after = q.text(*wanted.after);
     from = fmt::format(
         "AND (created, id) {0} ((SELECT created FROM session WHERE project = {1} AND id = {2}), "
@@ -181,8 +183,9 @@ Query<std::vector<SessionRow>> list_sessions(SessionQuery wanted) {
         compare, project, after);
   }
   if (wanted.workstream) of = fmt::format("AND workstream = {}", q.text(*wanted.workstream));
+  of += fmt::format(" AND {}", seen_by(&q, "s", wanted.viewer));
   q.sql = fmt::format(
-      "SELECT {0} FROM session WHERE project = {1} AND NOT deleted {2} {3} "
+      "SELECT {0} FROM session s WHERE project = {1} AND NOT deleted {2} {3} "
       "ORDER BY created {4}, id {4} LIMIT {5}",
       kSessionColumns, project, from, of, order, q.number(std::uint64_t{wanted.limit}));
   query.statements.push_back(std::move(q));

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "journal/postgres/viewer_sql.h"
 #include "journal/search_terms.h"
 
 namespace perdure::journal::postgres {
@@ -134,6 +135,7 @@ Statement matches(const SearchQuery& wanted, const std::string& expression) {
   if (wanted.agent) more += fmt::format(" AND c.agent = {}", q.text(*wanted.agent));
   if (wanted.workstream) more += fmt::format(" AND s.workstream = {}", q.text(*wanted.workstream));
   if (wanted.but) more += fmt::format(" AND m.session <> {}", q.text(*wanted.but));
+  more += fmt::format(" AND {}", seen_by(&q, "s", wanted.viewer));
   // First what the index of terms names: walking back over all items until enough match would seem
   // cheap to the planner, and is not where few do.
   q.sql = fmt::format(

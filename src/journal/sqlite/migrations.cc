@@ -207,7 +207,15 @@ CREATE VIRTUAL TABLE search_text USING fts5 (
 );
 )sql";
 
-constexpr std::array kSteps = {kFirst, kSpend, kSearch};
+// Workstreams were names that sessions carry; each becomes a row of its own
+// (docs/formats/journal.md).
+constexpr const char* kWorkstreams = R"sql(
+INSERT OR IGNORE INTO resource (project, kind, id, parent, version, created, body)
+SELECT project, 'workstream', workstream, '', 1, min(created), CAST('{"v":1}' AS BLOB)
+FROM session WHERE workstream IS NOT NULL AND deleted = 0 GROUP BY project, workstream;
+)sql";
+
+constexpr std::array kSteps = {kFirst, kSpend, kSearch, kWorkstreams};
 
 std::int64_t version_of(Connection& connection) {
   Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");

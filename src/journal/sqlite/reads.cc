@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "journal/append_check.h"
+#include "journal/sqlite/viewer_sql.h"
 
 namespace perdure::journal::sqlite {
 namespace {
@@ -125,20 +126,24 @@ Result<std::vector<SessionRow>> list_sessions(Connection& connection, const Sess
   std::int64_t created = query.ascending ? std::numeric_limits<std::int64_t>::min()
                                          : std::numeric_limits<std::int64_t>::max();
   if (query.after) {
-    Rows cursor = connection.query("SELECT created FROM session WHERE project = ? AND id = ?",
-                                   query.project.value, *query.after);
+    static const std::string kCursor =
+        fmt::format("SELECT s.created FROM session s WHERE s.project = ?1 AND s.id = ?2 AND {}",
+                    seen_by("s", 3, 4));
+    Rows cursor = connection.query(kCursor, query.project.value, *query.after,
+                                   principal_of(query.viewer), workstream_of(query.viewer));
     if (!cursor.next()) return bad_cursor(*query.after);
     created = cursor.integer(0);
   }
   std::string sql = fmt::format(
-      "SELECT {} FROM session INDEXED BY session_created "
-      "WHERE project = ? AND deleted = 0 AND (created, id) {} (?, ?) "
-      "AND (?4 IS NULL OR workstream = ?4) "
-      "ORDER BY created {}, id {} LIMIT ?",
+      "SELECT {0} FROM session s INDEXED BY session_created "
+      "WHERE project = ?1 AND deleted = 0 AND (created, id) {1} (?2, ?3) "
+      "AND (?4 IS NULL OR workstream = ?4) AND {3} "
+      "ORDER BY created {2}, id {2} LIMIT ?5",
       kSessionColumns, query.ascending ? ">" : "<", query.ascending ? "ASC" : "DESC",
-      query.ascending ? "ASC" : "DESC");
+      seen_by("s", 6, 7));
   Rows rows = connection.query(sql, query.project.value, created, query.after.value_or(""),
-                               query.workstream, query.limit);
+                               query.workstream, query.limit, principal_of(query.viewer),
+                               workstream_of(query.viewer));
   std::vector<SessionRow> page;
   while (rows.next()) page.push_back(session_of(rows));
   return page;

@@ -8,6 +8,7 @@
 
 #include "base/planted_bug.h"
 #include "journal/search_terms.h"
+#include "journal/sqlite/viewer_sql.h"
 
 namespace perdure::journal::sqlite {
 namespace {
@@ -43,7 +44,7 @@ void add_item(Connection& connection, const SessionKey& key, const SearchItem& i
 std::size_t add_matches(Connection& connection, const SearchQuery& query,
                         const std::string& expression, std::map<std::int64_t, FoundItem>* found) {
   // The index first, then the rows that it names: nothing else is quick, and no statistics say so.
-  Rows rows = connection.query(
+  static const std::string kSql = fmt::format(
       "SELECT i.id, i.session, c.agent, s.workstream, i.seq, i.sub, i.turn, i.kind, i.item, "
       "i.time, i.text FROM search_text "
       "CROSS JOIN search_item i ON i.id = search_text.rowid "
@@ -51,8 +52,13 @@ std::size_t add_matches(Connection& connection, const SearchQuery& query,
       "CROSS JOIN session s ON s.project = i.project AND s.id = i.session "
       "WHERE search_text MATCH ?1 AND i.project = ?2 AND s.deleted = 0 "
       "AND (?3 IS NULL OR c.agent = ?3) AND (?4 IS NULL OR s.workstream = ?4) "
-      "AND (?5 IS NULL OR i.session <> ?5) ORDER BY search_text.rowid DESC LIMIT ?6",
-      expression, query.project.value, query.agent, query.workstream, query.but, query.per_list);
+      "AND (?5 IS NULL OR i.session <> ?5) AND {} ORDER BY search_text.rowid DESC LIMIT ?6",
+      seen_by("s", 7, 8));
+  const std::optional<Viewer> viewer =
+      planted("search-ignores-members") ? std::nullopt : query.viewer;
+  Rows rows =
+      connection.query(kSql, expression, query.project.value, query.agent, query.workstream,
+                       query.but, query.per_list, principal_of(viewer), workstream_of(viewer));
   std::size_t matches = 0;
   for (; rows.next(); ++matches) {
     const std::int64_t id = rows.integer(0);
