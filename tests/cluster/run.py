@@ -9,6 +9,7 @@ acknowledged message is in its session once, in the order in which it was acknow
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -221,6 +222,41 @@ class Cluster(unittest.TestCase):
         self.wait(lambda: a.create("no")[0] == 403)
         self.assertEqual(b.request("DELETE", f"/api/stops/{stop['id']}")[0], 200)
         self.wait(lambda: a.create("yes")[0] == 201)
+
+    def test_members_count_on_every_node_from_the_next_request_on(self):
+        a, b = self.node("a"), self.node("b")
+        for node in (a, b):
+            node.command = "serve"
+            node.start()
+            with open(os.path.join(node.data, "server.json"), encoding="utf-8") as file:
+                node.token = json.load(file)["token"]
+        self.wait(lambda: self.holders() == [128, 128])
+        keys = [a.request("POST", "/api/keys", {"project": "alpha", "name": name})[2] for name in ("owner", "other")]
+
+        def call(node, key, method, path, body=None):
+            status, _, answer = self.again(lambda: node.request(
+                method, path, body, {"Authorization": f"Bearer {key['key']}", "X-Perdure-Workstream": "launch"}))
+            return status, answer
+
+        owner, other = keys
+        session = call(a, owner, "POST", "/v1/agents/sessions", {
+            "agent": {"model": "test"}, "environment": {"type": "none"}, "input": "a walrus"})[1]["id"]
+        path = f"/v1/agents/sessions/{session}"
+        member = f"/api/workstreams/launch/members/{other['id']}"
+        self.wait(lambda: call(b, other, "GET", path)[1]["status"] == "idle")
+        for _ in range(3):
+            self.assertEqual(call(b, owner, "PUT", f"/api/workstreams/launch/members/{owner['id']}",
+                                  {"role": "owner"})[0], 200)
+            for node in (a, b):
+                self.assertEqual(call(node, other, "GET", path)[0], 404)
+                self.assertEqual(call(node, other, "GET", "/api/search?q=walrus")[1]["data"], [])
+                self.assertEqual(call(node, other, "GET", "/v1/agents/sessions")[1]["data"], [])
+            self.assertEqual(call(b, owner, "PUT", member)[0], 200)
+            for node in (a, b):
+                self.assertEqual(call(node, other, "GET", path)[0], 200)
+                self.assertTrue(call(node, other, "GET", "/api/search?q=walrus")[1]["data"])
+            for who in (other, owner):
+                self.assertEqual(call(a, owner, "DELETE", f"/api/workstreams/launch/members/{who['id']}")[0], 200)
 
     def test_another_master_key_is_refused(self):
         self.node("a").start()
