@@ -29,7 +29,8 @@ async::Task<Result<bool>> may_see(JournalStore* store, ProjectId project,
                  .limit = 1,
                  .ascending = true};
   CO_TRY(members, co_await store->list_rows(std::move(query)));
-  co_return members.empty();
+  const bool open = members.empty();
+  co_return open;
 }
 
 }  // namespace perdure::journal

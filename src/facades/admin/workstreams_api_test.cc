@@ -3,6 +3,7 @@
 #include "facades/admin/workstreams_api.h"
 
 #include "facades/admin/api_test_support.h"
+#include "facades/admin/limits.h"
 
 namespace perdure::facades::admin {
 namespace {

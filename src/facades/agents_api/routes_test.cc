@@ -529,8 +529,10 @@ TEST_F(RoutesTest, SessionsOfAClosedWorkstreamAreItsMembersAlone) {
       {"default"},
       {.name = "launch", .members = {{"key_m", Role::kOwner}, {"key_v", Role::kViewer}}})));
   caller_.principal = "key_m";
-  ASSERT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 201);
-  const std::string path = kSessions + "/" + kId;
+  const auto made = call("POST", kSessions, {.body = create_, .headers = in});
+  ASSERT_EQ(made.status, 201);
+  const std::string id(body_of(made).at("id").as_string());
+  const std::string path = kSessions + "/" + id;
   const std::vector<std::pair<std::string, std::string>> reads = {
       {"GET", path},
       {"GET", path + "/events"},
@@ -543,10 +545,9 @@ TEST_F(RoutesTest, SessionsOfAClosedWorkstreamAreItsMembersAlone) {
     const auto hidden = call(method, of);
     EXPECT_EQ(hidden.status, 404) << of;
     std::string never = of;
-    never.replace(never.find(kId), kId.size(), "sess_" + std::string(26, 'z'));
+    never.replace(never.find(id), id.size(), "sess_" + std::string(26, 'z'));
     std::string other = call(method, never).body;
-    if (auto at = other.find("sess_zz"); at != std::string::npos)
-      other.replace(at, kId.size(), kId);
+    if (auto at = other.find("sess_zz"); at != std::string::npos) other.replace(at, id.size(), id);
     EXPECT_EQ(hidden.body, other) << "like one that never was";
   }
   EXPECT_EQ(call("POST", path + "/events", {.body = cancel_}).status, 404);
