@@ -263,7 +263,7 @@ TEST_P(EngineStopTest, NothingStartsWhileTheStopIsBeingWritten) {
   }(world.engine.get(), key));
   world.until([&] { return world.faults.appended.size() == appended + 1; });
   auto stopping = world.begin(world.engine->stop(order(key)));
-  world.pause(3);
+  world.until([&] { return world.stops->count() == 1; });  // marked, not written
   EXPECT_FALSE(stopping->ended());
   world.faults.hold_appends = false;
   EXPECT_TRUE(world.finish(sent));

@@ -202,8 +202,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   CO_TRY(workstream, workstream_of(request));
   CO_TRY(server_tools, server_tools_of(request));
   CO_TRY(idempotency, idempotency_key(request));
-  if (workstream)
-    CO_TRY_VOID(co_await gate_.may_create(caller, *workstream, std::string(kWorkstreamHeader)));
+  std::string workstream_param(kWorkstreamHeader);
+  if (workstream) CO_TRY_VOID(co_await gate_.may_work(caller, *workstream, workstream_param));
   // Before the saved agent is looked for: a repeat is answered also when that has changed or gone.
   CO_TRY(ticket, co_await take_ticket(caller, idempotency, std::string(kCreateRoute), body,
                                       workstream, server_tools));
@@ -217,6 +217,7 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
   if (!workstream && saved) {
     CO_TRY(grouped, co_await gate_.of_agent(caller, saved->id));
     workstream = std::move(grouped);
+    workstream_param = "agent_id";
   }
 
   engine::CreateSession& command = create.command;
@@ -241,7 +242,8 @@ Task<AgentsApi::Answer> AgentsApi::create_session(http::Request request) {
     return ticket.record(201, session_json(session), session.key.session);
   };
   bool stream = create.stream;
-  CO_TRY_VOID(co_await gate_.ensure(caller.project, command.workstream));
+  if (command.workstream)
+    CO_TRY_VOID(co_await gate_.take_session(caller.project, *command.workstream, workstream_param));
   auto created = co_await engine_.create_session(std::move(command));
   if (!created && ticket.key() &&
       (created.error().code == ErrorCode::kConflict ||
@@ -266,6 +268,13 @@ Task<AgentsApi::Answer> AgentsApi::answer_again(identity::Caller caller,
     co_return fail(ErrorCode::kConflict, "The session of this Idempotency-Key has been deleted.",
                    "Idempotency-Key");
   if (!session) co_return std::unexpected(std::move(session).error());
+  auto admitted = co_await gate_.admit(caller, "GET", record.session);
+  if (!admitted && admitted.error().code == ErrorCode::kNotFound)
+    co_return fail(
+        ErrorCode::kNotFound,
+        "This key is no member of the workstream of the session that it created any more.",
+        "Idempotency-Key");
+  if (!admitted) co_return std::unexpected(std::move(admitted).error());
   if (wish.stream) co_return co_await creation_stream(key, wish.obfuscation);
   co_return http::json_response(
       record.status, record.body.empty() ? session_json(**session) : std::move(record.body));

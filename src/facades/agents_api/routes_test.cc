@@ -578,14 +578,18 @@ TEST_F(RoutesTest, AWorkstreamThatIsNamedIsMadeAndAnArchivedOneTakesNoSessions) 
   const std::vector<std::pair<std::string, std::string>> in = {{"X-Perdure-Workstream", "launch"}};
   EXPECT_EQ(call("POST", kSessions, {.body = "{\"x\":1}", .headers = in}).status, 400);
   EXPECT_FALSE(await(workstreams_.find({"default"}, "launch"))) << "not by a refused request";
-  ASSERT_EQ(call("POST", kSessions, {.body = create_, .headers = in}).status, 201);
+  auto keyed = in;
+  keyed.push_back(key_[0]);
+  const auto made = call("POST", kSessions, {.body = create_, .headers = keyed});
+  ASSERT_EQ(made.status, 201);
   ASSERT_TRUE(await(workstreams_.find({"default"}, "launch")));
   ASSERT_TRUE(await(workstreams_.change({"default"}, "launch", [](const auto& now) {
     resources::Workstream next = now;
     next.archived = true;
     return Result<resources::Workstream>(next);
   })));
-  engine_.list.clear();
+  EXPECT_EQ(call("POST", kSessions, {.body = create_, .headers = keyed}).body, made.body)
+      << "what was made before is answered again";
   auto refused = call("POST", kSessions, {.body = create_, .headers = in});
   EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(error_of(refused).at("param"), "X-Perdure-Workstream");
@@ -603,6 +607,7 @@ TEST_F(RoutesTest, ASessionOfAnAgentIsInTheAgentsWorkstream) {
            {.body = with_agent(agent), .headers = {{"X-Perdure-Workstream", "other"}}});
   EXPECT_EQ(body_of(elsewhere).at("workstream"), "other") << "what the request names wins";
   engine_.list.clear();
+  ASSERT_EQ(call("POST", kSessions, {.body = with_agent(agent), .headers = key_}).status, 201);
   ASSERT_TRUE(await(workstreams_.change({"default"}, "launch", [](const auto& now) {
     resources::Workstream next = now;
     next.members = {{"key_m", resources::Role::kOwner}};
@@ -612,6 +617,8 @@ TEST_F(RoutesTest, ASessionOfAnAgentIsInTheAgentsWorkstream) {
   EXPECT_EQ(refused.status, 403);
   EXPECT_EQ(error_of(refused).at("param"), "agent_id");
   EXPECT_EQ(refused.body.find("launch"), std::string::npos) << "its name is not told";
+  EXPECT_EQ(call("POST", kSessions, {.body = with_agent(agent), .headers = key_}).status, 404)
+      << "nor is what was answered before";
   caller_.principal = "key_m";
   EXPECT_EQ(call("POST", kSessions, {.body = with_agent(agent)}).status, 201);
 }

@@ -34,12 +34,9 @@ Task<Result<void>> WorkstreamGate::admit(identity::Caller caller, std::string me
   co_return Result<void>{};
 }
 
-Task<Result<void>> WorkstreamGate::may_create(identity::Caller caller, std::string workstream,
-                                              std::string param) const {
-  auto found = co_await workstreams_.find(caller.project, workstream);
-  if (!found && found.error().code == ErrorCode::kNotFound) co_return Result<void>{};
-  if (!found) co_return std::unexpected(std::move(found).error());
-  const Access access = found->access_of(asker_of(caller));
+Task<Result<void>> WorkstreamGate::may_work(identity::Caller caller, std::string workstream,
+                                            std::string param) const {
+  CO_TRY(access, co_await workstreams_.access(caller.project, workstream, asker_of(caller)));
   if (access == Access::kNone)
     co_return fail(ErrorCode::kNotFound,
                    fmt::format("This key is no member of the workstream '{}'.", workstream),
@@ -49,11 +46,6 @@ Task<Result<void>> WorkstreamGate::may_create(identity::Caller caller, std::stri
         ErrorCode::kPermissionDenied,
         fmt::format("This key is a viewer of the workstream '{}': it may read only.", workstream),
         std::move(param));
-  if (found->archived)
-    co_return fail(
-        ErrorCode::kConflict,
-        fmt::format("The workstream '{}' is archived: it takes no new sessions.", workstream),
-        std::move(param));
   co_return Result<void>{};
 }
 
@@ -61,7 +53,7 @@ Task<Result<std::optional<std::string>>> WorkstreamGate::of_agent(identity::Call
                                                                   std::string agent) const {
   CO_TRY(workstream, co_await workstreams_.of_agent(caller.project, std::move(agent)));
   if (!workstream) co_return std::nullopt;
-  auto may = co_await may_create(std::move(caller), *workstream, "agent_id");
+  auto may = co_await may_work(std::move(caller), *workstream, "agent_id");
   // Who does not see the workstream is not told its name.
   if (!may && may.error().code == ErrorCode::kNotFound)
     co_return fail(ErrorCode::kPermissionDenied,
@@ -70,10 +62,18 @@ Task<Result<std::optional<std::string>>> WorkstreamGate::of_agent(identity::Call
   co_return workstream;
 }
 
-Task<Result<void>> WorkstreamGate::ensure(ProjectId project,
-                                          std::optional<std::string> workstream) const {
-  if (!workstream) co_return Result<void>{};
-  co_return co_await workstreams_.ensure(std::move(project), *std::move(workstream));
+Task<Result<void>> WorkstreamGate::take_session(ProjectId project, std::string workstream,
+                                                std::string param) const {
+  auto found = co_await workstreams_.find(project, workstream);
+  if (!found && found.error().code == ErrorCode::kNotFound)
+    co_return co_await workstreams_.ensure(std::move(project), std::move(workstream));
+  if (!found) co_return std::unexpected(std::move(found).error());
+  if (found->archived)
+    co_return fail(
+        ErrorCode::kConflict,
+        fmt::format("The workstream '{}' is archived: it takes no new sessions.", workstream),
+        std::move(param));
+  co_return Result<void>{};
 }
 
 }  // namespace perdure::facades::agents_api

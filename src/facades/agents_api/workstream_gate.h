@@ -26,15 +26,17 @@ class WorkstreamGate {
   async::Task<Result<void>> admit(identity::Caller caller, std::string method,
                                   std::string session) const;
 
-  /// Before a session is made in the workstream that the request names. kNotFound and
-  /// kPermissionDenied as above, kConflict for an archived one.
-  async::Task<Result<void>> may_create(identity::Caller caller, std::string workstream,
-                                       std::string param) const;
+  /// Before a request that makes a session is looked at. kNotFound and kPermissionDenied as above,
+  /// about `param`.
+  async::Task<Result<void>> may_work(identity::Caller caller, std::string workstream,
+                                     std::string param) const;
   /// Where a session of this saved agent belongs if the request names no workstream.
   async::Task<Result<std::optional<std::string>>> of_agent(identity::Caller caller,
                                                            std::string agent) const;
-  /// Makes the workstream, open to its project, where there is none of this name.
-  async::Task<Result<void>> ensure(ProjectId project, std::optional<std::string> workstream) const;
+  /// Right before the session is made: the workstream is there, or is made now, open to its
+  /// project. kConflict for an archived one.
+  async::Task<Result<void>> take_session(ProjectId project, std::string workstream,
+                                         std::string param) const;
 
  private:
   engine::Engine& engine_;
