@@ -158,6 +158,20 @@ class Scenario:
         return WINDOWS[2] if entries else WINDOWS[0]
 
 
+class SessionScenario(Scenario):
+    """The same in a workstream, which the creation makes."""
+
+    def __init__(self, server, on_death, outside=None):
+        super().__init__(server, on_death, outside)
+        server.workstream = "sweep"
+
+    def check_search(self):
+        super().check_search()
+        status, _, one = self.surely(lambda: self.server.request("GET", "/api/workstreams/sweep"))
+        assert status == 200 and one["open"], (status, one)
+        assert self.surely(lambda: self.server.get(self.session))["workstream"] == "sweep"
+
+
 class McpScenario(Scenario):
     """The same with calls of a server's tools, one of them opaque; windows are those of the calls."""
 
@@ -414,7 +428,7 @@ class FormatScenario(Scenario):
         return FormatScenario.windows[2 if answers else 1]
 
 
-SCENARIOS = {"session": Scenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario,
+SCENARIOS = {"session": SessionScenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario,
              "update": UpdateScenario, "format": FormatScenario}
 
 

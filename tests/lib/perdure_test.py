@@ -42,6 +42,7 @@ class Server:
         self.token = "test"
         self.command = "dev"
         self.patience = HANG
+        self.workstream = None  # of the sessions that it creates
         self.prefix = []  # what starts it, as "ip netns exec NAME"
 
     def start(self, environment=None, wait=True):
@@ -144,13 +145,13 @@ class Server:
 
     # What tests do with sessions.
 
-    def create(self, text, key=None, tools=(), model="test", workstream=None):
+    def create(self, text, key=None, tools=(), model="test"):
         body = {
             "agent": {"model": model, "tools": list(tools)},
             "environment": {"type": "none"},
             "input": text,
         }
-        headers = {"Idempotency-Key": key, "X-Perdure-Workstream": workstream}
+        headers = {"Idempotency-Key": key, "X-Perdure-Workstream": self.workstream}
         return self.request("POST", "/v1/agents/sessions", body,
                             {name: value for name, value in headers.items() if value})
 
