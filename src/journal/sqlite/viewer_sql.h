@@ -1,4 +1,6 @@
-// The part of a query that leaves out what its viewer may not see (journal/viewer.h).
+// The part of a query that leaves out what its viewer may not see (journal/viewer.h). Pure; for any
+// thread. It asks for members in the same statement, so in the state of the store that the query
+// reads; a workstream without a row of its own is open.
 #pragma once
 
 #include <fmt/format.h>
