@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "engine/bounded_text.h"
 #include "engine/limits.h"
-#include "engine/search_items.h"
 #include "engine/search_rank.h"
 #include "journal/limits.h"
 #include "journal/search_terms.h"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/bounded_text.h"
 #include "engine/limits.h"
 #include "engine/search_rank.h"
 #include "journal/limits.h"

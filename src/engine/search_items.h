@@ -60,8 +60,4 @@ class SearchReader {
   std::vector<journal::SearchItem> items_;
 };
 
-/// The beginning of `text` that has at most `most` bytes, cut at a character's end; what is no text
-/// and NUL become spaces.
-std::string bounded_text(std::string_view text, std::size_t most);
-
 }  // namespace perdure::engine

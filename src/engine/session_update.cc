@@ -39,12 +39,6 @@ AgentConfig changed(AgentConfig agent, const SessionChanges& changes) {
 
 }  // namespace
 
-void take_tools(AgentConfig& agent, const AgentConfig& from) {
-  agent.functions = from.functions;
-  agent.mcp_servers = from.mcp_servers;
-  agent.tool_search = from.tool_search;
-}
-
 Result<void> add_update(Batch& batch, SessionChanges changes) {
   SessionUpdatedBody body{.changes = std::move(changes)};
   if (body.changes.tools) {
