@@ -127,8 +127,8 @@ class EngineImpl final : public Engine, public Accounts {
   Task<> run_timers();
   /// Since the last time it was asked.
   bool clock_was_set_back();
-  /// Looks at every open session, as after a start.
-  Task<> resume_open();
+  /// Looks at every open session, as after a start; false where the store was not there for all.
+  Task<bool> resume_open();
   /// Milliseconds until the next look.
   Task<std::int64_t> fire_due_timers();
   Task<> run_passivation();
@@ -150,6 +150,7 @@ class EngineImpl final : public Engine, public Accounts {
   std::unordered_map<SessionKey, ActorPtr, SessionKeyHash> actors_;
   async::Signal timers_;
   std::optional<std::int64_t> clocks_apart_;  // the wall clock less the steady one, last time
+  bool pauses_are_old_ = false;               // set by what the clock said before it was set back
   async::Signal housekeeping_;
 };
 
@@ -463,8 +464,10 @@ Task<> EngineImpl::run_timers() {
     std::int64_t pause = core_.settings.store_again_ms;
     try {
       // Pauses that were set by what the clock said before would last as much longer.
-      if (clock_was_set_back()) co_await resume_open();
+      if (clock_was_set_back()) pauses_are_old_ = true;
+      if (pauses_are_old_) pauses_are_old_ = !co_await resume_open();
       pause = co_await fire_due_timers();
+      if (pauses_are_old_) pause = std::min(pause, core_.settings.store_again_ms);
     } catch (const std::exception& error) {  // one session's trouble must not stop all clocks
       log::error("looking at the timers failed", {{"what", error.what()}});
     }
@@ -478,24 +481,22 @@ bool EngineImpl::clock_was_set_back() {
   return before - apart > kClockSetBackMs;
 }
 
-Task<> EngineImpl::resume_open() {
+Task<bool> EngineImpl::resume_open() {
   std::optional<SessionKey> after;
+  bool all = true;
   while (!core_.draining) {
     auto rows =
         co_await core_.parts.journal.open_sessions(core_.ownership().held(), after, kRecoveryGroup);
-    if (!rows) {
-      co_await async::sleep_for(core_.settings.store_again_ms);
-      continue;
-    }
-    if (rows->empty()) co_return;
+    if (!rows) co_return false;
+    if (rows->empty()) co_return all;
     after = rows->back().key;
     for (const journal::SessionRow& row : *rows) {
       auto resumed = co_await resume(row.key);
-      if (!resumed)  // gone to another node, or its next command finds what is wrong
-        log::warn("a session was not looked at after the clock was set back",
-                  {{"session", row.key.session.value}, {"why", resumed.error().message}});
+      // Otherwise it has gone to another node, or cannot be read.
+      all = all && (resumed || !resumed.error().retryable());
     }
   }
+  co_return true;
 }
 
 Task<std::int64_t> EngineImpl::fire_due_timers() {
