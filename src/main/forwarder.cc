@@ -184,8 +184,10 @@ Task<std::optional<Response>> Forwarder::forward(journal::Node node, SessionKey 
     lost.headers.set("x-should-retry", "false");
     co_return lost;
   }
-  // It has joined anew, or the session went on: nothing was done there.
-  if ((*answer)->headers().get(kElsewhereHeader)) co_return std::nullopt;
+  // It has joined anew, or the session went on: nothing was done there. Nor where our word for the
+  // caller is not taken, which is given to one opening of a node: it has started anew since.
+  if ((*answer)->headers().get(kElsewhereHeader) || (*answer)->status() == 401)
+    co_return std::nullopt;
 
   Response response;
   response.status = (*answer)->status();
