@@ -121,6 +121,26 @@ TEST_P(EngineUpdateToolsTest, ACallThatWaitsForAPoolIsOfferedTheToolsItWasMadeWi
   EXPECT_THAT(offered(), ElementsAre("newer"));
 }
 
+TEST_P(EngineUpdateToolsTest, ACallMeantForOneServerDoesNotGoToAnother) {
+  world.outside.listed["desk"] = {{"book", "", "{}", tools::RepeatClass::kOpaque}};
+  const auto desk_at = [](std::string url) {
+    AgentConfig agent = agent_with({});
+    agent.mcp_servers = {{.label = "desk", .url = std::move(url)}};
+    return agent;
+  };
+  SessionKey key = world.create("hello", desk_at("https://one.example/"));
+  world.wait_for(key, SessionStatus::kIdle);
+  world.outside.hold = true;
+  answer_with_call("desk__book");
+  ASSERT_TRUE(world.send(key, "go"));
+  world.until([&] { return world.outside.in_flight == 1; });
+  update(key, desk_at("https://two.example/"));
+  world.outside.hold = false;
+  world.wait_for(key, SessionStatus::kIdle);
+  EXPECT_THAT(last_context().back(), HasSubstr("'desk' is another one by now"));
+  EXPECT_THAT(world.outside.server_calls, IsEmpty());
+}
+
 TEST_P(EngineUpdateToolsTest, ASearchThatFindsNothingLeftIsToldSo) {
   world.outside.hold = true;
   search("email");

@@ -294,13 +294,16 @@ models::TokenUsage usage_from_json(const json::object& object) {
 }
 
 json::object to_json(const McpCall& call) {
-  return {{"server", call.server}, {"tool", call.tool}, {"class", call.repeat_class}};
+  json::object object{{"server", call.server}, {"tool", call.tool}, {"class", call.repeat_class}};
+  if (!call.url.empty()) object["url"] = call.url;
+  return object;
 }
 
 std::optional<McpCall> mcp_call_from_json(const json::object& object) {
   if (!find(object, "mcp")) return std::nullopt;
   const json::object& call = get_object(object, "mcp");
-  return McpCall{text_of(call, "server"), text_of(call, "tool"), text_of(call, "class")};
+  return McpCall{text_of(call, "server"), text_of(call, "tool"), text_of(call, "class"),
+                 text_of(call, "url")};
 }
 
 json::object to_json(const models::Price& price) {

@@ -94,6 +94,7 @@ struct McpCall {
   std::string server;  ///< its label
   std::string tool;    ///< as the server names it
   std::string repeat_class;
+  std::string url;  ///< of the server whose list had it; empty in entries from before
 };
 
 struct FinishedItem {

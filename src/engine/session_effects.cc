@@ -386,8 +386,8 @@ Result<void> SessionActor::add_answer(Batch& batch, std::uint64_t seq, const Run
                       offers_tool_search(agent);
     if (finished.item.type == models::OutputType::kFunctionCall)
       if (const OfferedTool* tool = find_tool(running.offered, finished.item.name))
-        finished.mcp =
-            McpCall{tool->server, tool->tool, std::string(tools::to_string(tool->repeat_class))};
+        finished.mcp = McpCall{tool->server, tool->tool,
+                               std::string(tools::to_string(tool->repeat_class)), tool->url};
     bool is_message = finished.item.type == models::OutputType::kMessage;
     if (is_message && std::exchange(first_message, false) && running.message_started) {
       finished.streamed = true;

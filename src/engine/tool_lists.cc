@@ -94,6 +94,10 @@ Task<tools::ToolResult> SessionActor::call_server(OpenEffect effect, async::Canc
   tools::ServerTools* servers = core_.parts.server_tools;
   if (!server || !servers)
     co_return tools::ToolResult{.output = "There is no MCP server '" + call.server + "' any more."};
+  // What was meant for one server is not another's business.
+  if (!call.url.empty() && call.url != server->url)
+    co_return tools::ToolResult{.output = "The MCP server '" + call.server +
+                                          "' is another one by now: the call was not made."};
   if (cancel.cancelled() || stop_in_force())
     co_return tools::ToolResult{.output = "The call was not made: the turn has ended."};
   tools::ToolResult result;

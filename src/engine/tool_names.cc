@@ -49,7 +49,7 @@ OfferedTools name_tools(const AgentConfig& agent, const ToolLists& lists) {
       std::string name = name_for(server.label, tool.name, taken);
       taken.insert(name);
       offered.push_back({std::move(name), tool.description, tool.parameters, server.label,
-                         tool.name, tool.repeat_class});
+                         tool.name, tool.repeat_class, server.url});
     }
   }
   return offered;

@@ -24,6 +24,7 @@ struct OfferedTool {
   std::string server;  ///< the label
   std::string tool;    ///< as the server names it
   tools::RepeatClass repeat_class = tools::RepeatClass::kOpaque;
+  std::string url;  ///< the server's
 };
 using OfferedTools = std::vector<OfferedTool>;
 
