@@ -21,7 +21,7 @@ scripts     1  -     scripts/stages/scripts.sh      shell and Python programs ar
 layers      1  -     scripts/stages/layers.sh       includes respect the layers
 docs        1  -     scripts/stages/docs.sh         links and commands in the documents exist
 build       12 -     scripts/stages/build.sh        the server and the tests compile without a warning
-unit        3  -     scripts/stages/unit.sh         unit tests, under ASan and UBSan
+unit        5  -     scripts/stages/unit.sh         unit tests, under ASan and UBSan
 conformance 1  -     scripts/stages/conformance.sh  the doors answer as tests/conformance says
 e2e         2  -     scripts/stages/e2e.sh          the official SDKs and the command line, against the server
 live        2  -     scripts/stages/live.sh         sessions on a real engine, llama.cpp, over each of its protocols
@@ -37,7 +37,7 @@ deploy      3  -     scripts/stages/deploy.sh       recipes for systemd, HAProxy
 simulation  3  -     scripts/stages/simulation.sh   many nodes in simulated time, with misfortunes; nothing is lost or repeated
 tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route
 teeth       4  -     scripts/stages/teeth.sh        planted bugs are caught
-fuzz        5  -     scripts/stages/fuzz.sh         parsers under libFuzzer, a moment each
+fuzz        4  -     scripts/stages/fuzz.sh         parsers under libFuzzer, a moment each
 tsan        12 long  scripts/stages/tsan.sh         unit tests under ThreadSanitizer
 tidy        20 long  scripts/stages/tidy.sh         clang-tidy over everything
 END
