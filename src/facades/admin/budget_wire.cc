@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/decimal.h"
+#include "facades/admin/requests.h"
 #include "models/price.h"
 
 namespace perdure::facades::admin {
@@ -10,10 +11,6 @@ namespace {
 
 using journal::Budget;
 using journal::Money;
-
-std::unexpected<Error> wrong(std::string message, std::string param) {
-  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
-}
 
 /// The limit of a budget's body, in nano-dollars.
 Result<Money> read_limit(const JsonObject& body) {

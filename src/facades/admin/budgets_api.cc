@@ -27,18 +27,6 @@ using journal::Money;
 using journal::UsageBy;
 using journal::UsageCounts;
 
-std::unexpected<Error> wrong(std::string message, std::string param) {
-  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
-}
-
-Result<void> allow_parameters(const http::Query& query,
-                              std::initializer_list<std::string_view> known) {
-  for (const auto& [name, value] : query)
-    if (std::ranges::find(known, name) == known.end() && name != "project")
-      return wrong(fmt::format("Unknown query parameter: '{}'.", name), name);
-  return {};
-}
-
 Result<std::string> day(const http::Query& query, std::string_view key) {
   TRY(text, read_parameter(query, key));
   if (text && !journal::parse_day(*text))

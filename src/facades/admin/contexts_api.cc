@@ -1,7 +1,5 @@
 #include "facades/admin/contexts_api.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <functional>
 #include <utility>
@@ -157,10 +155,7 @@ async::Task<http::Response> ContextsApi::serve(http::Request request) {
 
 async::Task<ContextsApi::Answer> ContextsApi::show(http::Request request) {
   const identity::Caller caller = caller_of_(request);
-  for (const auto& [name, value] : request.query)
-    if (name != "project" && name != "limit" && name != "after")
-      co_return fail(ErrorCode::kInvalidArgument,
-                     fmt::format("Unknown query parameter: '{}'.", name), name);
+  CO_TRY_VOID(allow_parameters(request.query, {"limit", "after"}));
   ProjectId project = caller.project;
   CO_TRY(named, read_parameter(request.query, "project"));
   if (named && *named != project.value) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -18,6 +19,18 @@ Result<std::optional<std::string>> read_parameter(const http::Query& query, std:
     found = value;
   }
   return found;
+}
+
+std::unexpected<Error> wrong(std::string message, std::string param) {
+  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
+}
+
+Result<void> allow_parameters(const http::Query& query,
+                              std::initializer_list<std::string_view> known) {
+  for (const auto& [name, value] : query)
+    if (std::ranges::find(known, name) == known.end() && name != "project")
+      return wrong(fmt::format("Unknown query parameter: '{}'.", name), name);
+  return {};
 }
 
 std::function<std::string(const http::Request&)> about_session(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,13 @@ namespace perdure::facades::admin {
 
 /// nullopt where it is missing; given twice is an error.
 Result<std::optional<std::string>> read_parameter(const http::Query& query, std::string_view key);
+
+/// kInvalidArgument about `param`.
+std::unexpected<Error> wrong(std::string message, std::string param);
+
+/// Refuses every parameter but these and "project".
+Result<void> allow_parameters(const http::Query& query,
+                              std::initializer_list<std::string_view> known);
 
 /// Which session a route /api/sessions/{session_id}/… is about (http::Route::about): in the project
 /// of ?project=, else in the caller's own.

@@ -28,18 +28,6 @@ using resources::Asker;
 using resources::Role;
 using resources::Workstream;
 
-std::unexpected<Error> wrong(std::string message, std::string param) {
-  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
-}
-
-Result<void> allow_parameters(const http::Query& query,
-                              std::initializer_list<std::string_view> known) {
-  for (const auto& [name, value] : query)
-    if (std::ranges::find(known, name) == known.end() && name != "project")
-      return wrong(fmt::format("Unknown query parameter: '{}'.", name), name);
-  return {};
-}
-
 Result<bool> read_order(const http::Query& query) {
   TRY(order, read_parameter(query, "order"));
   if (order && *order != "asc" && *order != "desc")

@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "facades/admin/budget_wire.h"
 #include "facades/admin/limits.h"
+#include "facades/admin/requests.h"
 #include "facades/common/json_writer.h"
 
 namespace perdure::facades::admin {
@@ -14,10 +15,6 @@ namespace {
 
 using resources::Role;
 using resources::Workstream;
-
-std::unexpected<Error> wrong(std::string message, std::string param) {
-  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(param));
-}
 
 Result<std::map<std::string, std::string>> read_metadata(const JsonField& field) {
   std::map<std::string, std::string> out;
