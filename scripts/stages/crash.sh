@@ -13,6 +13,7 @@ if [[ -n ${PERDURE_LONG:-} ]]; then
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario functions --seeds 2 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario update --seeds 2 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario format --seeds 2 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario whole --seeds 2 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 300 || true
   counted python3 tests/crash/money.py --binary "$PERDURE_BIN" --kills 150 || true
 else
@@ -22,6 +23,7 @@ else
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario functions --modes kill --seconds 30 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario update --modes kill --seconds 30 || true
   counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario format --modes kill --seconds 30 || true
+  counted python3 tests/crash/sweep.py "${sweep[@]}" --scenario whole --modes kill --seconds 45 || true
   counted python3 tests/crash/random_kills.py --binary "$PERDURE_BIN" --kills 20 || true
   counted python3 tests/crash/money.py --binary "$PERDURE_BIN" || true
 fi

@@ -7,7 +7,7 @@ Idempotency-Key — starts it again and goes on. At the end the transcript must 
 crash, everything that was acknowledged must still be there, and nothing twice.
 
     sweep.py --binary perdure --shim power_loss_shim.so [--seconds 60] [--modes kill,power]
-             [--scenario session|mcp|compaction|functions|update|format]
+             [--scenario session|mcp|compaction|functions|update|format|whole]
              [--point N --mode M --seed S]      one run alone, as a failure prints it
 
 The scenario `mcp` has a server of tools outside, which counts: an opaque call must never be made
@@ -25,6 +25,9 @@ summarises it comes before one that answers.
 
 In the scenario `functions` the model searches for a function, calls it, and calls another whose result comes
 when its turn is over.
+
+In the scenario `whole` one session has all that can come while it works: a message that steers a running turn,
+a turn that is cancelled, a compaction, and an async function whose result comes late, and twice.
 
 The windows in which the server died are read from what it left on disk; a window that was never hit
 fails the test, because then the sweep showed less than it says.
@@ -55,6 +58,7 @@ class Scenario:
 
     windows = WINDOWS
     turns = 3
+    statuses = None  # of its turns, where not all are completed
     said = ["alpha", "tool please", "omega"]
 
     @staticmethod
@@ -117,7 +121,8 @@ class Scenario:
         expected = self.check_transcript(expected, window)
         turns = self.surely(
             lambda: self.server.request("GET", f"/v1/agents/sessions/{self.session}/turns"))[2]["data"]
-        assert [turn["status"] for turn in turns] == ["completed"] * self.turns, turns
+        statuses = [turn["status"] for turn in reversed(turns)]  # the list has the newest first
+        assert statuses == (self.statuses or ["completed"] * self.turns), turns
         # What was acknowledged is acknowledged the same way again, and changes nothing.
         again = self.surely(self.repeat_creation)
         assert again[0] == 201 and again[2] == self.acknowledged["create"][1], again
@@ -313,12 +318,17 @@ class FunctionsScenario(Scenario):
         self.wait("idle")
         return self
 
+    @staticmethod
+    def user_texts(request):
+        """What the model read as the user's words; the late result as "late"."""
+        said = [part["content"] for part in request["messages"] if part["role"] == "user"]
+        flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
+        return ["late" if text.startswith("[The result of the call") and text.endswith("]\nrendered") else text
+                for text in flat]
+
     def check_requests(self, requests):
         for request in requests:
-            said = [part["content"] for part in request["messages"] if part["role"] == "user"]
-            flat = [text if isinstance(text, str) else text[0]["text"] for text in said]
-            flat = ["late" if text.startswith("[The result of the call") and text.endswith("]\nrendered") else text
-                    for text in flat]
+            flat = self.user_texts(request)
             assert flat == self.said[: len(flat)], flat
             found = any("Found, and can be called" in str(part["content"])
                         for part in request["messages"] if part["role"] == "tool")
@@ -428,8 +438,76 @@ class FormatScenario(Scenario):
         return FormatScenario.windows[2 if answers else 1]
 
 
+class WholeScenario(FunctionsScenario):
+    """Steered, cancelled, summarised, and answered late, in one session; windows are these in their order."""
+
+    windows = ("before the steer", "before the summary", "after the summary", "after the late result")
+    said = ["alpha " * 20, "use look and render", "steered", "tool please", "beta " * 1050, "late", "omega"]
+    statuses = ["completed", "completed", "cancelled", "completed", "completed", "completed"]
+
+    @staticmethod
+    def config(model):
+        return model.config('[[model]]\nname = "test"\nprovider = "test"\ncontext_window = 2048\n')
+
+    def tools(self):
+        return [LOOK, {"type": "function", "name": "render", "description": "Renders.", "async": True,
+                       "parameters": {"type": "object", "properties": {}}}]
+
+    def run(self):
+        create = lambda key: self.server.create(self.said[0], key, self.tools())  # noqa: E731
+        self.session = self.change("create", create)["id"]
+        self.wait("idle")
+        self.say("use", "use look and render")
+        actions = {action["name"]: action for action in self.wait("requires_action")["required_actions"]}
+        assert sorted(actions) == ["look", "render"], actions
+        self.say("steer", "steered")
+        self.answer("look", actions["look"], "seen")
+        self.wait("idle")
+        self.say("tool", "tool please")
+        open_calls = self.wait("requires_action")["required_actions"]
+        assert sorted(call["name"] for call in open_calls) == ["look", "render"], open_calls
+        cancel = [{"type": "agent.session.input.cancel"}]
+        self.change("cancel", lambda key: self.server.send(self.session, cancel, key))
+        assert self.wait("idle")["required_actions"] == [actions["render"]]
+        self.say("beta", self.said[4])
+        self.wait("idle")
+        self.answer("late", actions["render"], "rendered")
+        self.answer("late again", actions["render"], "rendered")
+        assert self.wait("idle")["required_actions"] == []
+        other = self.surely(lambda: self.server.send(self.session, [tool_result(actions["render"], "other")]))
+        assert other[0] == 409, other
+        self.say("omega", "omega")
+        self.wait("idle")
+        return self
+
+    def check_requests(self, requests):
+        """What was said stands there in its order, from the beginning or from behind the summary on."""
+        summaries = 0
+        for request in requests:
+            if request["messages"][0]["content"].startswith("You shorten a conversation"):
+                summaries += 1
+                continue
+            said = self.user_texts(request)
+            summary = said[0].startswith("[The beginning")
+            if summary:
+                assert "alpha alpha" in said[0], said
+                said = said[1:]
+            first = self.said.index(said[0])
+            assert summary or first == 0, said
+            assert said == self.said[first: first + len(said)], said
+            assert summary == (self.said[4] in said or first > 4), said
+            assert [tool["function"]["name"] for tool in request["tools"]] == ["look", "render"], request["tools"]
+        assert 1 <= summaries <= 2, summaries
+
+    @staticmethod
+    def window(database):
+        kinds = [kind for (kind,) in database.execute("select kind from journal order by seq")]
+        reached = (10 in kinds) + (61 in kinds) + (71 in kinds)
+        return WholeScenario.windows[reached]
+
+
 SCENARIOS = {"session": SessionScenario, "mcp": McpScenario, "compaction": CompactionScenario, "functions": FunctionsScenario,
-             "update": UpdateScenario, "format": FormatScenario}
+             "update": UpdateScenario, "format": FormatScenario, "whole": WholeScenario}
 
 
 def window_of(data, scenario):
