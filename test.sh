@@ -34,7 +34,7 @@ postgres    3  -     scripts/stages/postgres.sh     over PostgreSQL: server and 
 cluster     2  -     scripts/stages/cluster.sh      many nodes over PostgreSQL: one killed, paused, ended; nothing is lost
 chaos       2  -     scripts/stages/chaos.sh        two nodes in network namespaces: cut off, paused, killed, slow
 deploy      3  -     scripts/stages/deploy.sh       recipes for systemd, HAProxy, Patroni; backups restored
-simulation  3  -     scripts/stages/simulation.sh   many nodes in simulated time, with misfortunes; nothing is lost or repeated
+simulation  5  -     scripts/stages/simulation.sh   many nodes, and a server on a failing disk, in simulated time; nothing is lost or repeated
 tenancy     1  -     scripts/stages/tenancy.sh      no project sees another, on any route
 teeth       4  -     scripts/stages/teeth.sh        planted bugs are caught
 fuzz        4  -     scripts/stages/fuzz.sh         parsers under libFuzzer, a moment each

@@ -1,4 +1,5 @@
-// A few threads for work that would hold up the loop: list queries, large hashes and parses.
+// A few threads for work that would hold up the loop: list queries, large hashes and parses; or, in
+// a simulation, which must go the same way twice, a loop that stands for them.
 //
 // Owned by the composition root; `run` is called on a loop and resumes there. Work that throws
 // rethrows in the caller.
@@ -10,6 +11,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <optional>
 #include <utility>
 
 #include "async/task.h"
@@ -18,13 +20,18 @@ namespace perdure::async {
 
 class BlockingPool {
  public:
-  explicit BlockingPool(std::size_t threads) : pool_(threads) {}
-  ~BlockingPool() { pool_.join(); }
+  explicit BlockingPool(std::size_t threads)
+      : threads_(std::in_place, threads), executor_(threads_->get_executor()) {}
+  /// No threads: all work is done there.
+  explicit BlockingPool(Executor executor) : executor_(std::move(executor)) {}
+  ~BlockingPool() {
+    if (threads_) threads_->join();
+  }
 
   /// Calls `work()` on a pool thread and gives its value on the caller's executor.
   template <class Work>
   auto run(Work work) -> Task<decltype(work())> {
-    co_return co_await boost::asio::co_spawn(pool_.get_executor(), call(std::move(work)),
+    co_return co_await boost::asio::co_spawn(executor_, call(std::move(work)),
                                              boost::asio::use_awaitable);
   }
 
@@ -34,7 +41,8 @@ class BlockingPool {
     co_return work();
   }
 
-  boost::asio::thread_pool pool_;
+  std::optional<boost::asio::thread_pool> threads_;
+  Executor executor_;
 };
 
 }  // namespace perdure::async

@@ -1,10 +1,11 @@
 // Runs simulations, one for each seed:
 //
-//   simulation [--seeds N] [--first SEED] [--aloud] [--twice]
+//   simulation [--embedded] [--seeds N] [--first SEED] [--aloud] [--twice]
 //
 // A seed that breaks a rule is printed with what it broke; `--first SEED --seeds 1 --aloud` shows
-// all that happened in it. `--twice` runs each seed again and demands the same history. Status 1:
-// a rule was broken.
+// all that happened in it. `--embedded`: one server over SQLite on a disk that fails, instead of
+// many nodes over a modelled database. `--twice` runs each seed again and demands the same history.
+// Status 1: a rule was broken.
 #include <CLI/CLI.hpp>
 
 #include "base/log.h"
@@ -14,8 +15,9 @@ int main(int argc, char** argv) {
   using namespace perdure;
   using simulation::Plan;
   std::uint64_t seeds = 20, first = 1;
-  bool aloud = false, twice = false, logs = false;
-  CLI::App cli("Simulates nodes, clients and misfortunes over one modelled database.");
+  bool embedded = false, aloud = false, twice = false, logs = false;
+  CLI::App cli("Simulates nodes, clients and misfortunes over one modelled database or disk.");
+  cli.add_flag("--embedded", embedded, "one server over a disk of its own");
   cli.add_option("--seeds", seeds, "how many");
   cli.add_option("--first", first, "the first one");
   cli.add_flag("--aloud", aloud, "print what happens");
@@ -26,7 +28,10 @@ int main(int argc, char** argv) {
 
   std::uint64_t failed = 0, acknowledged = 0, calls = 0, misfortunes = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-    const Plan plan{.seed = seed, .aloud = aloud, .nodes = 2 + static_cast<int>(seed % 4 == 0)};
+    const Plan plan{.seed = seed,
+                    .aloud = aloud,
+                    .embedded = embedded,
+                    .nodes = 2 + static_cast<int>(seed % 4 == 0)};
     simulation::Outcome outcome = simulation::World(plan).run();
     if (twice && simulation::World(plan).run().digest != outcome.digest)
       outcome.wrongs.emplace_back("a second run was another one");

@@ -17,31 +17,40 @@ models::Catalog catalog_of(Outside& outside, const bool& dead) {
 
 }  // namespace
 
-Node::Node(std::string name, Random random, Database& database, Outside& outside,
-           async::Executor world)
+Node::Node(std::string name, Random random, Outside& outside, const Open& open)
     : name_(std::move(name)),
       work_(io_.get_executor()),
       machine_(random),
       network_(Random(random.next(), 1)),
-      store_(name_, machine_, database, network_, io_.get_executor(), std::move(world)),
-      catalog_(catalog_of(outside, dead_)),
-      stops_(machine_, io_.get_executor(), store_),
-      policy_(stops_, allow_all_),
-      membership_(machine_, io_.get_executor(), store_, *this) {
+      catalog_(catalog_of(outside, dead_)) {
+  std::optional<Storage> storage = open(*this);
+  if (!storage) {
+    dead_ = true;
+    return;
+  }
+  storage_ = std::move(*storage);
+  stops_ = std::make_unique<policy::Stops>(machine_, io_.get_executor(), *storage_.store);
+  policy_ = std::make_unique<policy::StoppedPolicy>(*stops_, allow_all_);
+  if (storage_.leases)
+    membership_ = std::make_unique<cluster::Membership>(
+        machine_, io_.get_executor(), *storage_.leases, static_cast<cluster::Worker&>(*this));
   tools_.add(std::make_unique<SlowTool>(outside, dead_, "opaque", tools::RepeatClass::kOpaque));
   tools_.add(std::make_unique<SlowTool>(outside, dead_, "keyed", tools::RepeatClass::kKeyed));
   engine::Settings settings;
   settings.passivate_after_ms = 2'000;
-  engine_ = engine::make_engine({machine_, io_.get_executor(), store_, catalog_, policy_, tools_,
-                                 stops_, nullptr, &membership_},
+  engine_ = engine::make_engine({machine_, io_.get_executor(), *storage_.store, catalog_, *policy_,
+                                 tools_, *stops_, nullptr, membership_.get()},
                                 settings);
   async::spawn(io_.get_executor(), "live", live());
 }
 
 async::Task<> Node::live() {
-  while (!co_await stops_.load())
+  while (!co_await stops_->load())
     if (dead_) co_return;
-  co_await membership_.run("http://" + name_, [] {});
+  if (membership_)
+    co_await membership_->run("http://" + name_, [] {});
+  else
+    co_await engine_->recover(journal::all_shards());
 }
 
 async::Task<> Node::take_up(journal::Shards shards) {
@@ -54,7 +63,7 @@ async::Task<> Node::give_up(journal::Shards shards) {
 
 async::Task<> Node::refresh(bool rows) {
   if (rows) {
-    auto stops = co_await stops_.reload();
+    auto stops = co_await stops_->reload();
     if (stops) engine_->heed(std::move(*stops));
   }
   co_await engine_->refresh_budgets();
@@ -68,13 +77,14 @@ void Node::die() {
 
 void Node::unwind() {
   die();
-  store_.end();
+  if (!engine_) return;
+  storage_.end();
   async::spawn(io_.get_executor(), "end", end());
 }
 
 async::Task<> Node::end() {
   co_await engine_->drain();
-  co_await membership_.leave();
+  if (membership_) co_await membership_->leave();
 }
 
 }  // namespace perdure::simulation

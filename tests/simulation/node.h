@@ -1,21 +1,25 @@
-// One node: a whole engine with its membership over the modelled database, on a loop of its own.
+// One node: a whole engine over a store, on a loop of its own; over the modelled database with its
+// membership among other nodes, over a disk of its own without.
 //
 // It dies by never being run again; what it has in memory is unwound at the end of the simulation,
 // when nothing it does has an effect.
 #pragma once
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
 
+#include "async/blocking_pool.h"
 #include "cluster/membership.h"
 #include "engine/engine.h"
+#include "journal/leases.h"
 #include "models/catalog.h"
 #include "network.h"
-#include "node_store.h"
 #include "outside.h"
 #include "policy/policy.h"
 #include "policy/stops.h"
@@ -39,10 +43,26 @@ class Machine final : public Env {
   std::int64_t skew_ = 0;
 };
 
+/// Where a store does what it would do in threads of its own.
+struct WriterLoop {
+  boost::asio::io_context io;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
+  async::BlockingPool pool{async::Executor(io.get_executor())};
+};
+
+/// What a node keeps its sessions in.
+struct Storage {
+  std::shared_ptr<WriterLoop> writer;  ///< or nullptr
+  std::unique_ptr<journal::JournalStore> store;
+  journal::LeaseStore* leases = nullptr;  ///< its own, of a node among others
+  std::function<void()> end = [] {};      ///< the node is gone
+};
+
 class Node final : private cluster::Worker {
  public:
-  Node(std::string name, Random random, Database& database, Outside& outside,
-       async::Executor world);
+  /// nullopt: it cannot be opened now, and the node is dead.
+  using Open = std::function<std::optional<Storage>(Node& node)>;
+  Node(std::string name, Random random, Outside& outside, const Open& open);
 
   /// What somebody outside wants of this node; nullopt: it died before it answered.
   template <class T>
@@ -66,9 +86,10 @@ class Node final : private cluster::Worker {
 
   const std::string& name() const { return name_; }
   boost::asio::io_context& io() { return io_; }
+  /// The loop of its store's writer, or nullptr.
+  boost::asio::io_context* writer() { return storage_.writer ? &storage_.writer->io : nullptr; }
   Network& network() { return network_; }
   Machine& machine() { return machine_; }
-  const cluster::Membership& membership() const { return membership_; }
 
  private:
   template <class T>
@@ -97,13 +118,13 @@ class Node final : private cluster::Worker {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   Machine machine_;
   Network network_;
-  NodeStore store_;
+  Storage storage_;
   models::Catalog catalog_;
   tools::Registry tools_;
   policy::AllowAll allow_all_;
-  policy::Stops stops_;
-  policy::StoppedPolicy policy_;
-  cluster::Membership membership_;
+  std::unique_ptr<policy::Stops> stops_;
+  std::unique_ptr<policy::StoppedPolicy> policy_;
+  std::unique_ptr<cluster::Membership> membership_;
   std::unique_ptr<engine::Engine> engine_;
   std::list<std::function<void()>> calls_;  // wake whoever waits for an answer
   bool dead_ = false;

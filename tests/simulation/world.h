@@ -1,4 +1,5 @@
-// A whole run: nodes, clients and misfortunes over one modelled database, from one seed.
+// A whole run from one seed: clients and misfortunes, with nodes over one modelled database, or
+// with one server over a disk of its own, where SQLite is the real one.
 //
 // One thread runs all loops, one handler at a time, in an order that the seed decides; when nobody
 // has anything to do the clock jumps. For the first part of a run misfortunes happen; then all is
@@ -18,6 +19,7 @@
 
 #include "client.h"
 #include "database.h"
+#include "disk.h"
 #include "node.h"
 #include "outside.h"
 
@@ -26,6 +28,7 @@ namespace perdure::simulation {
 struct Plan {
   std::uint64_t seed = 1;
   bool aloud = false;
+  bool embedded = false;  ///< one server over a disk of its own
   int nodes = 2;
   int clients = 4;
   std::int64_t misfortunes_ms = 20'000;  ///< how long they go on
@@ -50,11 +53,20 @@ class World final : public Nodes {
   bool run_until(const std::function<bool()>& condition, std::int64_t end);
   async::Task<> bring_misfortune();
   void misfortune();
+  void misfortune_of_disk();
   void mend();
   bool settled();
   void check();
+  /// Whoever uses the disk while it ends dies.
+  void notice_end();
+  std::string database_path() const { return directory_ + "/perdure.db"; }
+  bool disk_settled();
+  void say_what_disk_owes();
+  void check_disk();
   void print_journals();
   std::unique_ptr<Node> make_node(std::size_t index);
+  std::optional<Storage> open_database(Node& node);
+  std::optional<Storage> open_disk(Node& node);
   Node* any(Random& random) override;
 
   Plan plan_;
@@ -64,6 +76,9 @@ class World final : public Nodes {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   Machine database_machine_;
   Database database_;
+  Disk disk_;
+  std::string directory_;     // of what the disk's processes keep beside the database
+  std::int64_t looked_ = -1;  // when `owes` last read the disk
   Outside outside_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<std::unique_ptr<Node>> dead_;

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <vector>
 
 #include "base/log.h"
 #include "base/planted_bug.h"
@@ -28,6 +31,39 @@ void configure(Connection& connection) {
   connection.execute("PRAGMA temp_store = MEMORY");
   connection.execute("PRAGMA secure_delete = FAST");
   connection.execute("PRAGMA cache_size = -16384");  // KiB
+}
+
+/// Writes the log over itself and flushes it, before anybody reads it. What a process before us
+/// wrote may be seen and yet not be on the disk: after a flush that failed the operating system
+/// forgets what it was to write, and says "done" to the next one. A log that goes on behind such
+/// pages is cut off there when the power is lost, with all that was acknowledged behind them; and a
+/// checkpoint that trusts them damages the database.
+void write_log_again(const std::string& database, const std::string& vfs_name) {
+  if (planted("trust-the-log")) return;
+  const std::string path = database + "-wal";
+  sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_name.empty() ? nullptr : vfs_name.c_str());
+  std::vector<std::max_align_t> memory(
+      static_cast<std::size_t>(vfs->szOsFile) / sizeof(std::max_align_t) + 1);
+  auto* file = reinterpret_cast<sqlite3_file*>(memory.data());
+  if (vfs->xOpen(vfs, path.c_str(), file, SQLITE_OPEN_WAL | SQLITE_OPEN_READWRITE, nullptr) !=
+      SQLITE_OK)
+    return;  // there is none
+  const sqlite3_io_methods& methods = *file->pMethods;
+  sqlite3_int64 size = 0;
+  std::string piece(1 << 20, '\0');
+  int code = methods.xFileSize(file, &size);
+  for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size;) {
+    const int length =
+        static_cast<int>(std::min(size - at, static_cast<sqlite3_int64>(piece.size())));
+    code = methods.xRead(file, piece.data(), length, at);
+    if (code == SQLITE_OK) code = methods.xWrite(file, piece.data(), length, at);
+    at += length;
+  }
+  if (code == SQLITE_OK) code = methods.xSync(file, SQLITE_SYNC_NORMAL);
+  methods.xClose(file);
+  if (code != SQLITE_OK)
+    throw DatabaseError(code, code == SQLITE_FULL,
+                        fmt::format("{}: {}", path, sqlite3_errstr(code)));
 }
 
 StoreIdentity raise_epoch(Connection& connection, Env& env) {
@@ -72,6 +108,7 @@ std::string name_of(const DataDirectory& directory) {
 
 Result<std::unique_ptr<Connection>> open_exclusively(DataDirectory& directory,
                                                      const std::string& vfs, UnixMillis now) {
+  write_log_again(directory.database_path(), vfs);
   auto connection = std::make_unique<Connection>(directory.database_path(), Access::kWrite, vfs);
   configure(*connection);
   TRY_VOID(migrate(*connection, now));

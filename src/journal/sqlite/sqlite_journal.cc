@@ -20,12 +20,12 @@ using sqlite::Written;
 /// is the last to close and empties the log.
 struct SqliteJournal::Parts {
   Parts(std::unique_ptr<sqlite::DataDirectory> of, sqlite::OpenedStore store, Env& env,
-        async::BlockingPool& blocking, const std::string& vfs)
+        async::BlockingPool& blocking, const Settings& settings)
       : directory(std::move(of)),
         identity(std::move(store.identity)),
         pool(blocking),
-        writer(std::move(store.connection), *directory, env, store.disk_full),
-        readers(directory->database_path(), kReadConnections, vfs) {}
+        writer(std::move(store.connection), *directory, env, store.disk_full, settings.writer),
+        readers(directory->database_path(), kReadConnections, settings.vfs) {}
 
   std::unique_ptr<sqlite::DataDirectory> directory;
   sqlite::StoreIdentity identity;
@@ -47,7 +47,7 @@ Result<std::unique_ptr<SqliteJournal>> SqliteJournal::open(Settings settings, En
   TRY(store, sqlite::open_store(*directory, settings.vfs, env));
   try {
     return std::unique_ptr<SqliteJournal>(new SqliteJournal(
-        std::make_unique<Parts>(std::move(directory), std::move(store), env, pool, settings.vfs)));
+        std::make_unique<Parts>(std::move(directory), std::move(store), env, pool, settings)));
   } catch (const sqlite::DatabaseError& error) {
     return std::unexpected(error.to_error());
   }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "async/blocking_pool.h"
@@ -22,6 +23,8 @@ class SqliteJournal final : public JournalStore {
   struct Settings {
     std::string directory;  ///< created with mode 0700 where it is missing
     std::string vfs;        ///< the SQLite VFS; empty: its own. Tests put faults in here
+    /// Where the writer works; none: in a thread of its own. Simulations go the same way twice.
+    std::optional<async::Executor> writer;
   };
 
   /// kConflict: another process uses the directory, or a newer program wrote the file.

@@ -35,16 +35,18 @@ Write::Write(ProjectId project_of_write, async::Executor executor_of_caller)
           asio::prefer(std::move(executor_of_caller), asio::execution::outstanding_work.tracked)) {}
 
 Writer::Writer(std::unique_ptr<Connection> connection, DataDirectory& directory, Env& env,
-               bool disk_full)
+               bool disk_full, std::optional<async::Executor> executor)
     : connection_(std::move(connection)),
       directory_(directory),
       env_(env),
+      executor_(std::move(executor)),
       next_checkpoint_(kCheckpointPages) {
   stats_.disk_full = disk_full;
-  thread_ = std::thread([this] { run(); });
+  if (!executor_) thread_ = std::thread([this] { run(); });
 }
 
 Writer::~Writer() {
+  if (executor_) return;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -61,7 +63,10 @@ bool Writer::submit(std::unique_ptr<Write>& write) {
     if (queue.empty()) turns_.push_back(write->project);
     queue.push_back(std::move(write));
   }
-  wake_.notify_one();
+  if (executor_)
+    run_later();
+  else
+    wake_.notify_one();
   return true;
 }
 
@@ -74,14 +79,26 @@ StoreStats Writer::stats() const {
 
 void Writer::run() {
   pthread_setname_np(pthread_self(), "journal-writer");
-  while (std::optional<Group> group = take_group()) {
+  while (std::optional<Group> group = wait_for_group()) {
     write(std::move(*group));
     checkpoint_if_due();
   }
 }
 
+/// What `run` does in a thread, one group at a time.
+void Writer::run_later() {
+  if (std::exchange(run_soon_, true)) return;
+  asio::post(*executor_, [this] {
+    run_soon_ = false;
+    if (disk_full()) look_for_space();
+    write(take_group());
+    checkpoint_if_due();
+    if (!turns_.empty()) run_later();
+  });
+}
+
 /// Waits for work. An empty group is a pause while the disk is full; nullopt is the end.
-std::optional<Writer::Group> Writer::take_group() {
+std::optional<Writer::Group> Writer::wait_for_group() {
   std::unique_lock lock(mutex_);
   auto ready = [this] { return stopping_ || !turns_.empty(); };
   if (stats_.disk_full) {
@@ -93,7 +110,11 @@ std::optional<Writer::Group> Writer::take_group() {
     wake_.wait(lock, ready);
   }
   if (stopping_ && turns_.empty()) return std::nullopt;
+  return take_group();
+}
 
+/// Of what waits, as much as goes together. Others are kept out.
+Writer::Group Writer::take_group() {
   Group group;
   while (!turns_.empty() && group.size() < kMaxGroup) {
     auto found = queues_.find(turns_.front());

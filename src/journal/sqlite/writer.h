@@ -7,6 +7,8 @@
 // is tried alone, so that only the broken one fails. Between groups, and only here, the write-ahead
 // log is checkpointed.
 //
+// In a simulation there is no thread: groups are written by handlers of the executor that is given.
+//
 // Disk full: a write gets kUnavailable, unless it may use the reserve: that is freed for
 // it then. The writer looks for space again before each group and once a second.
 //
@@ -56,8 +58,9 @@ class Write {
 
 class Writer {
  public:
-  Writer(std::unique_ptr<Connection> connection, DataDirectory& directory, Env& env,
-         bool disk_full);
+  /// `executor`: none for a thread of its own.
+  Writer(std::unique_ptr<Connection> connection, DataDirectory& directory, Env& env, bool disk_full,
+         std::optional<async::Executor> executor);
   ~Writer();
 
   /// Takes the write, or leaves it and gives false when too many of its project wait.
@@ -69,7 +72,9 @@ class Writer {
   using Group = std::vector<std::unique_ptr<Write>>;
 
   void run();
-  std::optional<Group> take_group();
+  void run_later();
+  std::optional<Group> wait_for_group();
+  Group take_group();
   void write(Group group);
   void write_each(Group group);
   void commit(Group& group);
@@ -83,6 +88,8 @@ class Writer {
   std::unique_ptr<Connection> connection_;
   DataDirectory& directory_;
   Env& env_;
+  std::optional<async::Executor> executor_;
+  bool run_soon_ = false;    // a handler that will write waits there
   int log_pages_ = 0;        // after the last group
   int next_checkpoint_ = 0;  // when the log has this many
 
