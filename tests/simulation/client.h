@@ -36,8 +36,10 @@ class Client {
     bool deleted = false;                   ///< asked for
   };
   const std::vector<Session>& sessions() const { return sessions_; }
-  /// When all has come to rest: what is read against what was acknowledged.
-  async::Task<> check();
+  /// When all has come to rest: what is read against what was acknowledged. `may_be_aside`:
+  /// processes ended so often that a session may have been put aside as failed, with what it had
+  /// not looked at.
+  async::Task<> check(bool may_be_aside);
 
  private:
   template <class T>

@@ -23,6 +23,9 @@ enum Stream : std::uint64_t {
   kClient = 10'000
 };
 
+/// A session whose recovery did not end so often is put aside.
+constexpr int kEndsToPutAside = 3;
+
 /// In memory where that can be: each process preallocates its reserve there.
 std::string make_directory() {
   std::string pattern = "/dev/shm/perdure-simulation-XXXXXX";
@@ -126,6 +129,7 @@ bool World::run_until(const std::function<bool()>& condition, std::int64_t end) 
 
 void World::notice_end() {
   if (disk_.process_runs() || nodes_.empty() || nodes_.front()->dead()) return;
+  ++ends_;
   trace_.say("{} ends", nodes_.front()->name());
   nodes_.front()->die();
 }
@@ -317,10 +321,10 @@ void World::check() {
   std::size_t checked = 0;
   for (const auto& client : clients_)
     async::spawn(io_.get_executor(), "check",
-                 [](Client* checks, std::size_t* done) -> async::Task<> {
-                   co_await checks->check();
+                 [](Client* checks, bool may_be_aside, std::size_t* done) -> async::Task<> {
+                   co_await checks->check(may_be_aside);
                    ++*done;
-                 }(client.get(), &checked));
+                 }(client.get(), ends_ >= kEndsToPutAside, &checked));
   if (!run_until([&] { return checked == clients_.size(); }, now_ms() + plan_.recovery_ms))
     trace_.wrong("what is there cannot be read");
   if (plan_.embedded) return check_disk();

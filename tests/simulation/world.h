@@ -85,6 +85,7 @@ class World final : public Nodes {
   std::vector<std::unique_ptr<Client>> clients_;
   std::uint64_t nodes_made_ = 0;
   int misfortunes_ = 0;
+  int ends_ = 0;  // of processes, by their disk
   bool mended_ = false;
 };
 
