@@ -144,6 +144,9 @@ class EngineImpl final : public Engine, public Accounts {
   Task<Result<void>> resume(SessionKey key);
   Task<> uncount(const std::vector<Suspect>* suspects);
   Task<> quarantine(journal::SessionRow row);
+  Task<> put_aside_later(journal::SessionRow row);
+  Task<Result<void>> put_aside(journal::SessionRow row);
+  Task<Result<void>> append_failure(journal::SessionRow row);
 
   std::shared_ptr<Core> shared_core_;
   Core& core_ = *shared_core_;
@@ -650,11 +653,42 @@ Task<Result<void>> EngineImpl::resume(SessionKey key) {
   co_return co_await actor->resume();
 }
 
-/// Ends a session without looking into it, since that is what crashes.
+/// Puts the session aside; where the store refuses for now, the others need not wait.
 Task<> EngineImpl::quarantine(journal::SessionRow row) {
   ++core_.counters.quarantined;
   log::error("a session is quarantined: taking it up failed again and again",
              {{"session", row.key.session.value}});
+  auto done = co_await put_aside(row);
+  if (!done && done.error().retryable())
+    async::spawn(core_.parts.executor, "quarantine", put_aside_later(std::move(row)));
+}
+
+Task<> EngineImpl::put_aside_later(journal::SessionRow row) {
+  Busy busy(core_);
+  for (bool again = true; again && !core_.draining;) {
+    co_await async::sleep_for(core_.settings.store_again_ms);
+    auto done = co_await put_aside(row);
+    again = !done && done.error().retryable() && done.error().reason != cluster::kElsewhere;
+  }
+}
+
+/// Ends a session without looking into it, since that is what crashes.
+Task<Result<void>> EngineImpl::put_aside(journal::SessionRow row) {
+  auto done = co_await append_failure(row);
+  if (!done) {
+    log::error("a session could not be quarantined",
+               {{"session", row.key.session.value}, {"why", done.error().message}});
+    co_return std::unexpected(std::move(done).error());
+  }
+  // Who reads or follows it already gets to see what happened.
+  if (auto found = actors_.find(row.key); found != actors_.end()) {
+    ActorPtr actor = found->second;
+    actor->abandon();
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> EngineImpl::append_failure(journal::SessionRow row) {
   journal::Append append;
   append.key = row.key;
   append.head = row.head;
@@ -667,24 +701,17 @@ Task<> EngineImpl::quarantine(journal::SessionRow row) {
   append.clear_timers.push_back("retry");
   // Nobody will know what the call that ran has cost.
   auto loaded = co_await core_.budgets.load(row.key.project);
-  if (auto reserved = co_await core_.parts.journal.reservations(row.key))
-    for (const journal::Reservation& reservation : *reserved)
-      append.settle.push_back(journal::settle_in_full(reservation));
+  CO_TRY(reserved, co_await core_.parts.journal.reservations(row.key));
+  for (const journal::Reservation& reservation : reserved)
+    append.settle.push_back(journal::settle_in_full(reservation));
   const std::vector<journal::Settlement> settled = append.settle;
   const UnixMillis time = append.time;
-  if (auto effects = co_await core_.parts.journal.effects(row.key))
-    for (journal::EffectRow& effect : *effects)
-      append.close_effects.push_back(std::move(effect.call_id));
-  auto done = co_await core_.parts.journal.append(std::move(append));
-  if (done && loaded) core_.budgets.committed(row.key.project, settled, {}, time);
-  if (!done)
-    log::error("a session could not be quarantined",
-               {{"session", row.key.session.value}, {"why", done.error().message}});
-  // Who reads or follows it already gets to see what happened.
-  if (auto found = actors_.find(row.key); done && found != actors_.end()) {
-    ActorPtr actor = found->second;
-    actor->abandon();
-  }
+  CO_TRY(effects, co_await core_.parts.journal.effects(row.key));
+  for (journal::EffectRow& effect : effects)
+    append.close_effects.push_back(std::move(effect.call_id));
+  CO_TRY_VOID(co_await core_.parts.journal.append(std::move(append)));
+  if (loaded) core_.budgets.committed(row.key.project, settled, {}, time);
+  co_return Result<void>{};
 }
 
 // ---- other processes --------------------------------------------------------------------------

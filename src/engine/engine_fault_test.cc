@@ -603,6 +603,35 @@ TEST_P(EngineMomentTest, OnlyTheSessionThatWasTakenUpIsBlamedForACrash) {
   EXPECT_EQ(world.engine->counters().quarantined, 1u);
 }
 
+TEST_P(EngineMomentTest, ASessionIsPutAsideAlsoWhereTheDiskIsFullAtFirst) {
+  world.outside.answers.push_back({.chunks = {"x"}, .hang = true});
+  const SessionKey key = world.create("go");
+  world.until([&] { return world.outside.requests.size() == 1; });
+  world.stop();
+  for (int crash = 0; crash < 3; ++crash) {
+    world.start(/*recover=*/false);
+    world.faults.hold_loads = true;
+    const std::size_t loads = world.faults.loads;
+    auto recovery = world.begin(World::ended(world.engine->recover(journal::all_shards())));
+    world.until([&] { return world.faults.loads > loads; });
+    world.faults.lose_end_of_recovery = true;
+    auto drained = world.begin(World::ended(world.engine->drain()));
+    world.faults.hold_loads = false;
+    world.finish(drained);
+    world.stop();
+    world.faults.lose_end_of_recovery = false;
+  }
+  int refused = 0;
+  world.faults.refuse = [&refused](const journal::Append&) -> std::optional<Error> {
+    if (++refused > 3) return std::nullopt;
+    return Error{ErrorCode::kUnavailable, "The disk is full.", {}, "disk_full"};
+  };
+  world.start();
+  EXPECT_EQ(world.wait_for(key, SessionStatus::kFailed), SessionStatus::kFailed);
+  EXPECT_EQ(refused, 4);
+  world.faults.refuse = nullptr;
+}
+
 TEST_P(EngineFaultTest, StoppingDuringRecoveryIsNoCrash) {
   world.outside.answers.push_back({.chunks = {"x"}, .hang = true});
   SessionKey key = world.create("go");
