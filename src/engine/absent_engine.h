@@ -25,6 +25,7 @@ class AbsentEngine : public Engine {
   Task<Result<Listed<CallContext>>> context(SessionKey, std::string, Page) override {
     co_return not_here();
   }
+  Responses& responses() override { throw std::logic_error("no responses"); }
   Accounts& accounts() override { throw std::logic_error("no accounts"); }
   Task<Result<Created>> create_session(CreateSession) override { co_return not_here(); }
   Task<Result<journal::Committed>> submit(SessionKey, std::vector<Input>, Idempotency) override {

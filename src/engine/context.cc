@@ -1,10 +1,12 @@
 #include "engine/context.h"
 
 #include <algorithm>
+#include <span>
 
 #include "engine/answer_format.h"
 #include "engine/async_results.h"
 #include "engine/function_result.h"
+#include "engine/response_bodies.h"
 #include "engine/tool_search.h"
 
 namespace perdure::engine {
@@ -20,6 +22,38 @@ void forget_raw(OutputItem& item, std::string_view model) {
   if (item.raw_model.empty() || item.raw_model == model) return;
   item.raw.clear();
   item.raw_provider.clear();
+}
+
+PlacedItem placed(HistoryItem item, const journal::Entry& entry, const HistoryPlacedBody& body) {
+  PlacedItem out{.seq = entry.seq, .turn = body.turn};
+  if (auto* message = std::get_if<models::UserMessage>(&item)) {
+    out.item = std::move(*message);
+  } else if (auto* output = std::get_if<OutputItem>(&item)) {
+    out.item = std::move(*output);
+  } else {
+    auto& result = std::get<HistoryOutput>(item);
+    out.item = FunctionOutput{result.call_id, text_of_result(true, result.output, {})};
+    out.images = images_of_result(result.output);
+    out.images.insert(out.images.end(), result.images.begin(), result.images.end());
+  }
+  return out;
+}
+
+bool is_developers(const PlacedItem& placed) {
+  const auto* message = std::get_if<models::UserMessage>(&placed.item);
+  return message && message->is_developers();
+}
+
+/// The agent's instructions, and those with which the conversation begins: what a provider reads
+/// before everything else.
+std::string instructions_of(const AgentConfig& agent, std::span<const PlacedItem> leading) {
+  std::string text = agent.instructions.value_or("");
+  for (const PlacedItem& placed : leading)
+    for (const models::ContentPart& part : std::get<models::UserMessage>(placed.item).parts) {
+      if (!text.empty()) text += "\n\n";
+      text += part.text;
+    }
+  return text;
 }
 
 }  // namespace
@@ -60,7 +94,7 @@ async::Task<Result<void>> Context::read_on(journal::JournalStore* journal, Sessi
       journal::kFunctionOutput, journal::kEffectFinished,    journal::kEffectUnknown,
       journal::kEffectDenied,   journal::kToolListEnded,     journal::kCompactionFinished,
       journal::kToolsFound,     journal::kAsyncResultPlaced, journal::kSessionUpdated,
-      journal::kTimeReminder};
+      journal::kTimeReminder,   journal::kHistoryPlaced};
   CO_TRY(entries, co_await journal->read(query));
   if (through_ != after) co_return Result<void>{};  // cleared meanwhile: the page is not the next
   for (const journal::Entry& entry : entries) CO_TRY_VOID(add(entry));
@@ -74,6 +108,11 @@ Result<void> Context::add(const journal::Entry& entry) {
     case journal::kUserMessage: {
       TRY(body, decode<UserMessageBody>(entry.body));
       items_.push_back({models::UserMessage{std::move(body.parts)}, entry.seq, body.turn});
+      return {};
+    }
+    case journal::kHistoryPlaced: {
+      TRY(body, decode<HistoryPlacedBody>(entry.body));
+      for (HistoryItem& item : body.items) items_.push_back(placed(std::move(item), entry, body));
       return {};
     }
     case journal::kModelCallFinished: {
@@ -166,7 +205,10 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
                                       std::string_view model) const {
   const AgentConfig& agent = *state.agent;
   models::ModelRequest request;
-  request.instructions = agent.instructions.value_or("");
+  std::span<const PlacedItem> items(items_);
+  const auto leading =
+      static_cast<std::size_t>(std::ranges::find_if_not(items, is_developers) - items.begin());
+  request.instructions = instructions_of(agent, items.first(summary_.exists() ? 0 : leading));
   request.tools = listed_functions(agent);
   for (const OfferedTool& tool : offered)
     request.tools.push_back({tool.name, tool.description, tool.parameters});
@@ -179,6 +221,13 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
   if (agent.service_tier != "auto" && agent.service_tier != "default")
     request.service_tier = agent.service_tier;
   request.cache_key = state.key.session.value;
+  if (state.response) {
+    const CallSettings& settings = state.response->settings;
+    request.sampling = settings.sampling;
+    request.tool_choice = settings.tool_choice;
+    request.parallel_tool_calls = settings.parallel_tool_calls;
+    if (!settings.cache_key.empty()) request.cache_key = settings.cache_key;
+  }
   if (state.turn) request.cache_ttl = state.turn->cache_ttl.value_or("");
 
   if (summary_.exists()) request.context.push_back(models::UserMessage{{summary_.message()}});
@@ -193,7 +242,8 @@ models::ModelRequest Context::request(const SessionState& state, const OfferedTo
   auto show_images = [&] {
     if (!images.parts.empty()) request.context.push_back(std::exchange(images, {}));
   };
-  for (const PlacedItem& placed : items_) {
+  if (!summary_.exists()) items = items.subspan(leading);
+  for (const PlacedItem& placed : items) {
     const ContextItem& item = placed.item;
     if (const auto* output = std::get_if<FunctionOutput>(&item))
       std::erase(unanswered, output->call_id);

@@ -12,6 +12,7 @@
 #include "engine/limits.h"
 #include "engine/load_session.h"
 #include "engine/queries.h"
+#include "engine/responses.h"
 #include "engine/session_actor.h"
 #include "engine/subscription.h"
 #include "models/catalog.h"
@@ -46,7 +47,7 @@ std::vector<SessionKey> keys_of(const std::vector<journal::SessionRow>& rows) {
   return keys;
 }
 
-class EngineImpl final : public Engine, public Accounts {
+class EngineImpl final : public Engine, public Accounts, public Responses {
  public:
   EngineImpl(EngineParts parts, Settings settings)
       : shared_core_(std::make_shared<Core>(parts, settings)),
@@ -87,6 +88,11 @@ class EngineImpl final : public Engine, public Accounts {
   Task<Result<TurnView>> turn(SessionKey key, std::string turn_id) override;
   Task<Result<Listed<CallContext>>> context(SessionKey key, std::string turn_id,
                                             Page page) override;
+  Responses& responses() override { return *this; }
+  Task<Result<BegunResponse>> begin_response(BeginResponse command) override;
+  Task<Result<ResponseRecord>> response(SessionKey key, std::uint64_t seq) override;
+  Task<Result<Committed>> cancel_response(SessionKey key, std::uint64_t seq) override;
+  Task<Result<Committed>> delete_response(SessionKey key, std::uint64_t seq) override;
   Accounts& accounts() override { return *this; }
   Task<Result<journal::Budget>> put_budget(journal::Budget budget) override;
   Task<Result<Committed>> delete_budget(ProjectId project, journal::BudgetScope scope,
@@ -113,7 +119,9 @@ class EngineImpl final : public Engine, public Accounts {
   /// The session's actor with its state loaded; kNotFound if there is no such session.
   Task<Result<ActorPtr>> awake(SessionKey key);
   Task<Result<std::shared_ptr<const SessionView>>> view_of(SessionKey key);
-  Result<SessionKey> place_for(const CreateSession& command);
+  Result<SessionKey> place_for(const ProjectId& project, const std::optional<SessionId>& id);
+  /// The actor of a session that is to be made; the error says why it cannot be.
+  Task<Result<ActorPtr>> actor_for_new(SessionKey key);
 
   /// Cancels what runs in the project and is stopped now; how many calls that were. Where the stop
   /// could not be stored, what it had held back starts.
@@ -182,14 +190,15 @@ Task<Result<ActorPtr>> EngineImpl::awake(SessionKey key) {
 // ---- commands ---------------------------------------------------------------------------------
 
 /// The id that was asked for, or a new one in a shard of this process.
-Result<SessionKey> EngineImpl::place_for(const CreateSession& command) {
-  if (command.id) return SessionKey{command.project, *command.id};
+Result<SessionKey> EngineImpl::place_for(const ProjectId& project,
+                                         const std::optional<SessionId>& id) {
+  if (id) return SessionKey{project, *id};
   const journal::Shards held = core_.ownership().held();
   if (held.none())
     return fail(ErrorCode::kUnavailable, "This node has no sessions yet; try again shortly.", {},
                 std::string(cluster::kElsewhere));
   while (true) {
-    SessionKey key{command.project, new_session_id(core_.parts.env)};
+    SessionKey key{project, new_session_id(core_.parts.env)};
     if (held.test(journal::shard_of(key))) return key;
   }
 }
@@ -197,8 +206,13 @@ Result<SessionKey> EngineImpl::place_for(const CreateSession& command) {
 Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
   Busy busy(core_);
   CO_TRY_VOID(co_await core_.budgets.load(command.project));
-  CO_TRY(key, place_for(command));
+  CO_TRY(key, place_for(command.project, command.id));
   if (command.agent.id.empty()) command.agent.id = new_id("agt", core_.parts.env);
+  CO_TRY(actor, co_await actor_for_new(key));
+  co_return co_await actor->create(std::move(command));
+}
+
+Task<Result<ActorPtr>> EngineImpl::actor_for_new(SessionKey key) {
   for (int attempt = 0; attempt < kTries; ++attempt) {
     if (core_.draining) co_return draining_error();
     CO_TRY_VOID(core_.ownership().may_use(key));
@@ -206,7 +220,7 @@ Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
     if (found == actors_.end()) {
       auto actor = std::make_shared<SessionActor>(core_, key);
       actors_.emplace(key, actor);
-      co_return co_await actor->create(std::move(command));
+      co_return actor;
     }
     // Somebody creates it, works with it, or only looks whether it is there.
     ActorPtr other = found->second;
@@ -214,6 +228,55 @@ Task<Result<Created>> EngineImpl::create_session(CreateSession command) {
     if (loaded)
       co_return fail(ErrorCode::kConflict, "A session with this id exists.", {}, "exists");
     if (loaded.error().retryable()) co_return std::unexpected(loaded.error());
+  }
+  co_return moving_error();
+}
+
+Task<Result<BegunResponse>> EngineImpl::begin_response(BeginResponse command) {
+  Busy busy(core_);
+  if (!command.session) {
+    CO_TRY_VOID(co_await core_.budgets.load(command.project));
+    CO_TRY(key, place_for(command.project, command.id));
+    if (command.agent.id.empty()) command.agent.id = new_id("agt", core_.parts.env);
+    CO_TRY(actor, co_await actor_for_new(key));
+    co_return co_await actor->create_with_response(std::move(command));
+  }
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY(actor, co_await awake(*command.session));
+    auto begun = co_await actor->begin_response(command);
+    if (begun || begun.error().code != ErrorCode::kFenced) co_return begun;
+  }
+  co_return moving_error();
+}
+
+Task<Result<ResponseRecord>> EngineImpl::response(SessionKey key, std::uint64_t seq) {
+  Busy busy(core_);
+  CO_TRY(actor, co_await awake(key));
+  CO_TRY(record, co_await read_response(&core_.parts.journal, key, seq));
+  record.is_head = actor->is_head(seq);
+  co_return record;
+}
+
+Task<Result<Committed>> EngineImpl::cancel_response(SessionKey key, std::uint64_t seq) {
+  Busy busy(core_);
+  CO_TRY_VOID(co_await read_response(&core_.parts.journal, key, seq));
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY(actor, co_await awake(key));
+    auto receipt = co_await actor->cancel_response(seq);
+    if (receipt || receipt.error().code != ErrorCode::kFenced) co_return receipt;
+  }
+  co_return moving_error();
+}
+
+Task<Result<Committed>> EngineImpl::delete_response(SessionKey key, std::uint64_t seq) {
+  Busy busy(core_);
+  CO_TRY_VOID(co_await read_response(&core_.parts.journal, key, seq));
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    CO_TRY(actor, co_await awake(key));
+    const SessionState& state = actor->state();
+    if (state.responses == 1 && !state.turn) co_return co_await delete_session(key);
+    auto receipt = co_await actor->hide_response(seq);
+    if (receipt || receipt.error().code != ErrorCode::kFenced) co_return receipt;
   }
   co_return moving_error();
 }

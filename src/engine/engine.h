@@ -49,6 +49,7 @@ using async::Task;
 using journal::Committed;
 
 class SearchIndex;
+class Responses;
 
 // ---- commands ---------------------------------------------------------------------------------
 
@@ -206,6 +207,9 @@ class Engine {
   /// What each model call of a turn was sent, in order. `page.after` is a call's entry.
   virtual Task<Result<Listed<CallContext>>> context(SessionKey key, std::string turn_id,
                                                     Page page) = 0;
+
+  /// Requests that are known by their answers.
+  virtual Responses& responses() = 0;
 
   /// Usage and budgets.
   virtual Accounts& accounts() = 0;

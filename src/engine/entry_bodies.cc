@@ -330,6 +330,7 @@ json::array to_json(const std::vector<FunctionConfig>& functions) {
                      {"parameters", function.parameters}};
     if (function.async) one["async"] = true;
     if (function.deferred) one["deferred"] = true;
+    if (function.strict) one["strict"] = true;
     array.push_back(std::move(one));
   }
   return array;
@@ -341,7 +342,7 @@ std::vector<FunctionConfig> functions_from_json(const json::array& array) {
     const json::object& function = value.as_object();
     functions.push_back({text_of(function, "name"), text_of(function, "description"),
                          text_of(function, "parameters"), get_bool(function, "async"),
-                         get_bool(function, "deferred")});
+                         get_bool(function, "deferred"), get_bool(function, "strict")});
   }
   return functions;
 }

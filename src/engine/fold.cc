@@ -7,6 +7,7 @@
 #include "engine/compaction.h"
 #include "engine/function_result.h"
 #include "engine/limits.h"
+#include "engine/responses.h"
 #include "engine/routing.h"
 #include "engine/session_update.h"
 #include "engine/time_reminder.h"
@@ -24,6 +25,7 @@ class Step {
       : state_(state), entry_(entry), options_(options) {}
 
   Result<void> run();
+  Result<void> change();
   Events take() { return std::move(events_); }
 
  private:
@@ -45,6 +47,9 @@ class Step {
   Result<void> on(const AsyncResultPlacedBody& body);
   Result<void> on(const SessionUpdatedBody& body);
   Result<void> on(const TimeReminderBody& body);
+  Result<void> on(const HistoryPlacedBody& body);
+  Result<void> on(const ResponseBegunBody& body);
+  Result<void> on(const ResponseDeletedBody&) { return {}; }
   Result<void> on(const TurnCreatedBody& body);
   Result<void> on(const TurnStartedBody& body);
   Result<void> on(const TurnEndedBody& body);
@@ -65,6 +70,10 @@ class Step {
   void emit(SessionEvent event);
   void emit_session(EventType type);
   void emit_turn(EventType type, TurnView turn);
+  void emit_response(EventType type, ResponseView response);
+  /// The open response is over, if there is one. `turn`: it ends here.
+  void end_open_response(const TurnState* turn, TurnStatus status,
+                         std::optional<FailureInfo> error);
   void emit_item(EventType type, ItemView item, std::optional<std::uint32_t> output_index);
   void emit_finished_message(const ItemView& item, const FinishedItem& finished, std::uint64_t call,
                              std::uint32_t output_index);
@@ -178,6 +187,7 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
         view.id = item_id("msg", session, place);
         view.type = ItemType::kAssistantMessage;
         view.parts = {item.text};
+        view.refusal = item.refusal;
         view.phase = has_calls ? Phase::kCommentary : Phase::kFinalAnswer;
         if (body.finish == "length" && !has_calls) view.status = ItemStatus::kIncomplete;
         break;
@@ -194,6 +204,8 @@ std::vector<ItemView> views_of_finished(const SessionId& session, const std::str
         break;
       }
     }
+    view.raw = item.raw;
+    view.raw_provider = item.raw_provider;
     views.push_back(std::move(view));
   }
   return views;
@@ -246,6 +258,13 @@ Result<void> Step::run() {
   state_.head = entry_.seq;
   state_.last_active = entry_.time;
   state_.bytes_since_snapshot += entry_.body.size();
+  note_passing(state_, entry_.kind);
+  TRY_VOID(change());
+  if (waits_for_client(state_)) end_open_response(&*state_.turn, TurnStatus::kCompleted, {});
+  return {};
+}
+
+Result<void> Step::change() {
   switch (entry_.kind) {
     case journal::kSessionCreated:
       return decoded<SessionCreatedBody>();
@@ -289,6 +308,12 @@ Result<void> Step::run() {
       return decoded<SessionUpdatedBody>();
     case journal::kTimeReminder:
       return decoded<TimeReminderBody>();
+    case journal::kHistoryPlaced:
+      return decoded<HistoryPlacedBody>();
+    case journal::kResponseBegun:
+      return decoded<ResponseBegunBody>();
+    case journal::kResponseDeleted:
+      return decoded<ResponseDeletedBody>();
     case journal::kTurnCreated:
       return decoded<TurnCreatedBody>();
     case journal::kTurnStarted:
@@ -318,7 +343,7 @@ Result<void> Step::on(const SessionCreatedBody& body) {
 
 Result<void> Step::on(const SessionFailedBody& body) {
   state_.error = body.error;
-  state_.turn.reset();
+  const std::optional<TurnState> turn = std::exchange(state_.turn, std::nullopt);
   adopt_next_agent(state_);
   state_.queued.clear();
   state_.outstanding.clear();
@@ -328,6 +353,7 @@ Result<void> Step::on(const SessionFailedBody& body) {
   event.error = body.error;
   emit(std::move(event));
   emit_session(EventType::kSessionFailed);
+  end_open_response(turn ? &*turn : nullptr, TurnStatus::kFailed, body.error);
   return {};
 }
 
@@ -357,6 +383,7 @@ Result<void> Step::on(const ModelCallStartedBody& body) {
                                   .reserved = body.reserved,
                                   .compaction = entry_.kind == journal::kCompactionStarted};
   if (!turn.model_call->compaction) turn.model_calls += 1;
+  if (state_.response) state_.response->called = true;
   turn.retry_at = 0;
   return {};
 }
@@ -638,7 +665,43 @@ Result<void> Step::on(const TurnEndedBody& body) {
   }
   emit_turn(type, std::move(view));
   if (body.idle) emit_session(EventType::kSessionIdle);
+  end_open_response(&turn, body.status, body.error);
   return {};
+}
+
+/// Nothing of it is shown: it was said before.
+Result<void> Step::on(const HistoryPlacedBody& body) {
+  TRY_VOID(need_turn());
+  return note_history(state_, body);
+}
+
+Result<void> Step::on(const ResponseBegunBody& body) {
+  TRY_VOID(need_turn());
+  if (state_.response)
+    return fail(ErrorCode::kInternal,
+                "entry " + std::to_string(entry_.seq) + " begins a response while another is open");
+  note_response(state_, entry_, body);
+  emit_response(EventType::kResponseBegun, {.session = state_.key.session,
+                                            .seq = entry_.seq,
+                                            .created = entry_.time,
+                                            .request = body.request});
+  return {};
+}
+
+void Step::end_open_response(const TurnState* turn, TurnStatus status,
+                             std::optional<FailureInfo> error) {
+  if (!state_.response) return;
+  const models::TokenUsage* usage = turn && turn->usage_known ? &turn->usage : nullptr;
+  emit_response(EventType::kResponseEnded,
+                end_response(state_, entry_, status, std::move(error), usage));
+}
+
+void Step::emit_response(EventType type, ResponseView response) {
+  SessionEvent event;
+  event.type = type;
+  event.turn_id = state_.turn_id();
+  event.response = std::make_shared<const ResponseView>(std::move(response));
+  emit(std::move(event));
 }
 
 void Step::emit(SessionEvent event) {
@@ -746,6 +809,10 @@ Result<std::vector<ItemView>> items_of(const SessionId& session, const Entry& en
     case journal::kUserMessage: {
       TRY(body, decode<UserMessageBody>(entry.body));
       return std::vector{view_of_user_message(session, turn_id(body.turn), entry.seq, body)};
+    }
+    case journal::kHistoryPlaced: {
+      TRY(body, decode<HistoryPlacedBody>(entry.body));
+      return views_of_history(session, entry.seq, body);
     }
     case journal::kModelCallFinished: {
       TRY(body, decode<ModelCallFinishedBody>(entry.body));

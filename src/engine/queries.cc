@@ -14,7 +14,7 @@ using journal::EntryQuery;
 const std::vector<journal::Kind> kItemKinds = {
     journal::kUserMessage,    journal::kModelCallFinished, journal::kModelCallAbandoned,
     journal::kFunctionOutput, journal::kEffectFinished,    journal::kEffectUnknown,
-    journal::kEffectDenied,   journal::kAsyncResult};
+    journal::kEffectDenied,   journal::kAsyncResult,       journal::kHistoryPlaced};
 const std::vector<journal::Kind> kOutputKinds = {journal::kFunctionOutput, journal::kEffectFinished,
                                                  journal::kEffectUnknown, journal::kEffectDenied};
 
@@ -211,8 +211,10 @@ Task<Result<Listed<ItemView>>> list_items(journal::JournalStore* journal, ItemQu
           skipping = item.id != *query.page.after;
           continue;
         }
-        if (item.type == ItemType::kMcpResult) continue;
-        if (item.type == ItemType::kFunctionCall || item.type == ItemType::kMcpCall) {
+        if (item.type == ItemType::kMcpResult || item.developers) continue;
+        const bool is_call =
+            item.type == ItemType::kFunctionCall || item.type == ItemType::kMcpCall;
+        if (is_call && entry.kind != journal::kHistoryPlaced) {
           CO_TRY(ended, co_await statuses.complete(std::move(item), entry.seq));
           item = std::move(ended);
         }

@@ -24,6 +24,10 @@ models::RouteQuery route_query(const SessionState& state) {
   if (agent.service_tier != "auto" && agent.service_tier != "default")
     query.service_tier = agent.service_tier;
   query.needs.service_tier = !query.service_tier.empty();
+  if (state.response) {
+    const models::Sampling& sampling = state.response->settings.sampling;
+    query.needs.penalties = sampling.presence_penalty || sampling.frequency_penalty;
+  }
   query.input_tokens = state.context_tokens;
   if (!state.turn) return query;
   query.needs.cache_minutes = models::cache_minutes_of(state.turn->cache_ttl.value_or(""));

@@ -24,6 +24,7 @@
 #include "engine/batch.h"
 #include "engine/compaction.h"
 #include "engine/engine.h"
+#include "engine/responses.h"
 #include "engine/turn_loop.h"
 
 namespace perdure::engine {
@@ -92,6 +93,12 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   Task<Result<Committed>> submit(std::vector<Input> inputs, Idempotency idempotency);
   Task<Result<Updated>> update(UpdateSession command);
   Task<Result<Committed>> remove();
+  Task<Result<BegunResponse>> create_with_response(BeginResponse command);
+  Task<Result<BegunResponse>> begin_response(BeginResponse command);
+  Task<Result<Committed>> cancel_response(std::uint64_t seq);
+  Task<Result<Committed>> hide_response(std::uint64_t seq);
+  /// The session goes on from this response: nothing else was said since.
+  bool is_head(std::uint64_t response) const;
   Task<Result<void>> on_timer(std::string id);
   /// Takes up what another process left unfinished, and ends the turn of a stopped session. Does
   /// nothing where nothing is to do. kInternal: the log cannot be read.
@@ -164,6 +171,9 @@ class SessionActor : public std::enable_shared_from_this<SessionActor> {
   TurnLoopParts loop_parts(bool retry_due = false) const;
   const policy::Stop* stop_of(const SessionState& state) const;
   Task<Result<Created>> write_creation(CreateSession command);
+  Task<Result<BegunResponse>> write_first_response(BeginResponse command);
+  Task<Result<BegunResponse>> commit_response(Batch batch, BeginResponse command,
+                                              std::vector<HistoryItem> copied);
   /// Gives the agent the tools of this server that the operator and the command name.
   Result<void> add_server_tools(AgentConfig* agent, const std::vector<std::string>& asked) const;
   /// Appends, makes the batch's state the state, shows its events, starts its effects.

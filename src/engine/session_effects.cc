@@ -309,7 +309,13 @@ std::expected<models::ModelRequest, models::ModelFailure> SessionActor::request_
   request.idempotency_key = running.call.key;
   auto resolved = core_.parts.models.resolve(state_.agent->model);
   if (resolved) request.max_output_tokens = resolved->max_output_tokens;
-  if (resolved && resolved->name_tools) request.tool_choice = named_tool(request);
+  if (state_.response && !running.call.compaction) {
+    const std::int64_t most = state_.response->settings.max_output_tokens;
+    if (most > 0 && (request.max_output_tokens == 0 || most < request.max_output_tokens))
+      request.max_output_tokens = most;
+  }
+  if (resolved && resolved->name_tools && request.tool_choice.empty())
+    request.tool_choice = named_tool(request);
   return request;
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/response_view.h"
 #include "engine/session_view.h"
 
 namespace perdure::engine {
@@ -32,7 +33,14 @@ enum class EventType {
   kContentPartDone,
   kTextDelta,
   kTextDone,
+  kResponseBegun,
+  kResponseEnded,
 };
+
+/// Whether the event is of a response (response_view.h) and says nothing to who follows a session.
+constexpr bool is_of_response(EventType type) {
+  return type == EventType::kResponseBegun || type == EventType::kResponseEnded;
+}
 
 struct SessionEvent {
   EventType type = EventType::kSessionCreated;
@@ -50,6 +58,7 @@ struct SessionEvent {
   std::uint32_t content_index = 0;
   std::string text;                  ///< delta; or the whole text of part done and text done
   std::optional<FailureInfo> error;  ///< kError
+  std::shared_ptr<const ResponseView> response;  ///< of a response
 
   /// The stable, unique name of this event: "evt_…" (durable) or "evd_…" (volatile).
   std::string id() const;

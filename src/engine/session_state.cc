@@ -1,5 +1,7 @@
 #include "engine/session_state.h"
 
+#include "engine/response_bodies.h"
+
 namespace perdure::engine {
 
 const ToolListState* SessionState::tool_list(std::string_view server) const {
@@ -282,6 +284,21 @@ SessionState state_from_json(SessionKey key, const json::object& object) {
   for (const json::value& open : get_array(object, "outstanding"))
     state.outstanding.push_back({static_cast<std::uint64_t>(get_int(open.as_object(), "turn")),
                                  call_from_json(get_object(open.as_object(), "call"))});
+  state.responses = static_cast<std::uint64_t>(get_int(object, "responses"));
+  if (find(object, "response")) {
+    const json::object& response = get_object(object, "response");
+    state.response = OpenResponse{.seq = static_cast<std::uint64_t>(get_int(response, "seq")),
+                                  .created = get_int(response, "created"),
+                                  .settings = settings_from_json(get_object(response, "settings")),
+                                  .before = usage_from_json(get_object(response, "before")),
+                                  .called = get_bool(response, "called")};
+  }
+  if (find(object, "last_response")) {
+    const json::object& last = get_object(object, "last_response");
+    state.last_response = LastResponse{.seq = static_cast<std::uint64_t>(get_int(last, "seq")),
+                                       .end = static_cast<std::uint64_t>(get_int(last, "end")),
+                                       .passed = get_bool(last, "passed")};
+  }
   for (const json::value& name : get_array(object, "loaded"))
     state.loaded.emplace_back(as_view(name.as_string()));
   return state;
@@ -321,6 +338,16 @@ std::string to_snapshot(const SessionState& state) {
   for (const AsyncCall& open : state.outstanding)
     outstanding.push_back(json::object{{"turn", open.turn}, {"call", to_json(open.call)}});
   if (!outstanding.empty()) object["outstanding"] = std::move(outstanding);
+  if (state.responses != 0) object["responses"] = state.responses;
+  if (const auto& response = state.response)
+    object["response"] = json::object{{"seq", response->seq},
+                                      {"created", response->created},
+                                      {"settings", engine::to_json(response->settings)},
+                                      {"before", engine::to_json(response->before)},
+                                      {"called", response->called}};
+  if (const auto& last = state.last_response)
+    object["last_response"] =
+        json::object{{"seq", last->seq}, {"end", last->end}, {"passed", last->passed}};
   return serialize(object);
 }
 

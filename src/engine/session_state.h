@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/entry_bodies.h"
+#include "engine/response_view.h"
 #include "engine/session_view.h"
 #include "journal/journal.h"
 
@@ -82,6 +83,22 @@ struct CompactionProgress {
   bool operator==(const CompactionProgress&) const = default;
 };
 
+/// The response that is being made.
+struct OpenResponse {
+  std::uint64_t seq = 0;  ///< its kResponseBegun entry
+  UnixMillis created = 0;
+  CallSettings settings;
+  models::TokenUsage before;  ///< of its turn, when it began
+  bool called = false;        ///< a model was asked since
+};
+
+/// The response that ended last.
+struct LastResponse {
+  std::uint64_t seq = 0;
+  std::uint64_t end = 0;  ///< the entry that ended it
+  bool passed = false;    ///< something else was said since: it is no longer the head
+};
+
 /// The newest summary; its text stays in the journal.
 struct SummaryState {
   std::uint64_t seq = 0;   ///< its kCompactionFinished entry; 0: there is none
@@ -142,6 +159,9 @@ struct SessionState {
   SummaryState summary;                   ///< what is sent of the older part
   bool images = false;                    ///< the conversation has one
   bool remote_images = false;             ///< … that the provider must fetch
+  std::optional<OpenResponse> response;
+  std::optional<LastResponse> last_response;
+  std::uint64_t responses = 0;  ///< that were ever begun
 
   std::uint64_t snapshot_seq = 0;  ///< the newest snapshot; not part of one
   std::size_t bytes_since_snapshot = 0;
@@ -163,9 +183,9 @@ struct SessionState {
   }
 };
 
-/// Written, and the oldest that is read: 3 knows summaries, 4 what functions were found and 5 what
-/// an update changes later, so that no older program goes on without them.
-inline constexpr std::uint32_t kSnapshotFormat = 5;
+/// Written, and the oldest that is read: 3 knows summaries, 4 what functions were found, 5 what an
+/// update changes later and 6 responses, so that no older program goes on without them.
+inline constexpr std::uint32_t kSnapshotFormat = 6;
 inline constexpr std::uint32_t kOldestSnapshotFormat = 2;
 std::string to_snapshot(const SessionState& state);
 Result<SessionState> from_snapshot(SessionKey key, const journal::Snapshot& snapshot);

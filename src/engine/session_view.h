@@ -25,6 +25,7 @@ struct FunctionConfig {
   std::string parameters;  ///< JSON Schema text
   bool async = false;      ///< the model goes on without its result (async_results.h)
   bool deferred = false;   ///< not sent to the model until its search finds it (tool_search.h)
+  bool strict = false;     ///< the model's arguments must follow the schema, where that is offered
 };
 
 /// The function that a model with deferred functions calls to find them; of an agent that searches
@@ -139,6 +140,10 @@ struct ItemView {
   bool async = false;                 ///< call: its result may come behind the turn's end
   std::optional<std::string> output;  ///< JSON text; of a function: a string or an array of parts
   std::optional<std::string> error;   ///< of a call that failed
+  bool refusal = false;               ///< message: the model declined to answer
+  bool developers = false;            ///< message: instructions that stand in the conversation
+  std::string raw;                    ///< the provider's own item, or empty
+  std::string raw_provider;           ///< the kind of provider that it came from
 };
 
 }  // namespace perdure::engine

@@ -17,7 +17,7 @@ bool is_deferred(const AgentConfig& agent, const FunctionConfig& function) {
 }
 
 models::FunctionTool tool_of(const FunctionConfig& function) {
-  return {function.name, function.description, function.parameters};
+  return {function.name, function.description, function.parameters, function.strict};
 }
 
 const FunctionConfig* find_deferred(const AgentConfig& agent, std::string_view name) {

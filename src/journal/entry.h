@@ -39,8 +39,13 @@ inline constexpr Kind kAsyncResultPlaced = 72;  // the model reads it from here 
 inline constexpr Kind kSessionUpdated = 80;  // what a client has changed of the session
 inline constexpr Kind kTimeReminder = 81;    // the model is told the time, from here on for good
 
+inline constexpr Kind kHistoryPlaced = 90;    // what was said before the session, or elsewhere
+inline constexpr Kind kResponseDeleted = 91;  // its door shows it no more
+
 inline constexpr Kind kTurnCreated = 100;
 inline constexpr Kind kTurnStarted = 101;
 inline constexpr Kind kTurnEnded = 102;
+
+inline constexpr Kind kResponseBegun = 110;  // a request, with the settings that it brings
 
 }  // namespace perdure::journal

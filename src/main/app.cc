@@ -32,6 +32,8 @@
 #include "facades/agents_api/agents_routes.h"
 #include "facades/agents_api/errors.h"
 #include "facades/agents_api/routes.h"
+#include "facades/responses/errors.h"
+#include "facades/responses/routes.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "identity/api_keys.h"
@@ -85,6 +87,11 @@ class StoredAnswers final : public facades::IdempotencyStore {
 /// An error in the shape of the door whose path was asked for.
 http::Response shape_error(int status, const Error& error, const http::Request* request) {
   const std::string_view path = request ? std::string_view(request->path) : std::string_view();
+  if (path == "/v1/responses" || path.starts_with("/v1/responses/")) {
+    http::Response response = facades::responses::error_response(error);
+    response.status = status;
+    return response;
+  }
   if (!path.starts_with("/v1/") && !path.starts_with("/openai/v1/"))
     return facades::admin::error_response(status, error);
   http::Response response = facades::agents_api::error_response(error);
@@ -186,6 +193,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<resources::Workstreams> workstreams_;
   std::unique_ptr<facades::agents_api::AgentsApi> agents_api_;
   std::unique_ptr<facades::agents_api::AgentRoutes> agent_routes_;
+  std::unique_ptr<facades::responses::ResponsesApi> responses_api_;
   std::unique_ptr<facades::admin::ModelsApi> models_api_;
   std::unique_ptr<facades::admin::AdminApi> admin_api_;
   std::unique_ptr<facades::admin::StopsApi> stops_api_;
@@ -318,6 +326,8 @@ void Server::make_doors() {
       *engine_, *agents_, *workstreams_, env_, *answers_, identity::caller_of);
   agent_routes_ = std::make_unique<facades::agents_api::AgentRoutes>(*agents_, env_, *answers_,
                                                                      identity::caller_of);
+  responses_api_ = std::make_unique<facades::responses::ResponsesApi>(*engine_, env_, *answers_,
+                                                                      identity::caller_of);
   std::vector<facades::admin::ListedModel> listed;
   for (const ListedName& name : models_->names) listed.push_back({name.model, name.provider});
   models_api_ = std::make_unique<facades::admin::ModelsApi>(std::move(listed), started_,
@@ -354,6 +364,7 @@ void Server::make_doors() {
   http::Router doors;
   agents_api_->add_routes(doors);
   agent_routes_->add_routes(doors);
+  responses_api_->add_routes(doors);
   models_api_->add_routes(doors);
   admin_api_->add_routes(doors);
   stops_api_->add_routes(doors);

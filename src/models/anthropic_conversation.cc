@@ -122,6 +122,7 @@ class AnthropicConversation::Builder {
   }
 
   Result<void> add_user(const UserMessage& user) {
+    if (user.is_developers()) add_text(Role::kUser, kDeveloperMark);
     for (const ContentPart& part : user.parts) {
       if (!part.is_image()) {
         add_text(Role::kUser, part.text);

@@ -133,6 +133,10 @@ Result<std::string> anthropic_request_body(const ModelRequest& request) {
   Reasoning reasoning = reasoning_of(request, conversation, max_tokens);
   if (!reasoning.thinking.empty()) body.add_raw("thinking", reasoning.thinking);
   add_output_config(body, request, reasoning.effort);
+  // Their scale ends at 1; with thinking, no other temperature than 1 is taken.
+  if (request.sampling.temperature && reasoning.thinking.empty())
+    body.add("temperature", std::min(*request.sampling.temperature, 1.0));
+  if (reasoning.thinking.empty()) body.add_known("top_p", request.sampling.top_p);
   body.add_raw("messages", conversation.text(cache_control(request.cache_ttl)));
   body.add("stream", true);
   return body.text();

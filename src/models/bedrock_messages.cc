@@ -119,6 +119,7 @@ class Builder {
 
   Result<void> add_user(const UserMessage& user) {
     std::vector<Block> blocks;
+    if (user.is_developers()) blocks.push_back({Block::kText, text_block(kDeveloperMark)});
     for (const ContentPart& part : user.parts) {
       if (part.is_image()) {
         TRY(image, image_block(part.image_url));

@@ -256,9 +256,13 @@ Result<std::string> bedrock_request_body(const ModelRequest& request) {
   if (std::string system = system_blocks(request, body.model); !system.empty())
     text.add_raw("system", system);
   text.add_raw("messages", messages.json);
-  if (request.max_output_tokens > 0)
-    text.add_raw("inferenceConfig",
-                 ObjectText().add("maxTokens", request.max_output_tokens).text());
+  ObjectText inference;
+  if (request.max_output_tokens > 0) inference.add("maxTokens", request.max_output_tokens);
+  if (request.sampling.temperature)
+    inference.add("temperature", std::min(*request.sampling.temperature, 1.0));
+  inference.add_known("topP", request.sampling.top_p);
+  if (std::string config = inference.text(); config != "{}")
+    text.add_raw("inferenceConfig", config);
   if (body.has_additional) text.add_raw("additionalModelRequestFields", body.additional.text());
   if (body.has_output) text.add_raw("outputConfig", body.output.text());
   if (!request.service_tier.empty()) text.add_raw("serviceTier", type_only(request.service_tier));

@@ -16,9 +16,13 @@ std::string content_part(const ContentPart& part) {
       .text();
 }
 
-std::string user_message(const UserMessage& message) {
+std::string user_message(UserMessage message, ChatDialect dialect) {
   ObjectText object;
-  object.add("role", "user");
+  bool developers = message.is_developers() && dialect == ChatDialect::kOpenAi;
+  object.add("role", developers ? "developer" : "user");
+  // Templates of open models refuse a "system" message behind the first.
+  if (message.is_developers() && !developers)
+    message.parts.insert(message.parts.begin(), std::string(kDeveloperMark) + "\n");
   if (message.parts.size() == 1 && !message.parts.front().is_image()) {
     object.add("content", message.parts.front().text);
   } else {
@@ -41,8 +45,12 @@ std::string tool_message(const FunctionOutput& output) {
 /// call, because servers refuse an assistant message whose calls are not answered right after it.
 class Messages {
  public:
-  Messages(const std::vector<ContextItem>& context, std::string_view reasoning_member)
-      : context_(context), reasoning_member_(reasoning_member), sent_(context.size(), false) {}
+  Messages(const std::vector<ContextItem>& context, ChatDialect dialect,
+           std::string_view reasoning_member)
+      : context_(context),
+        dialect_(dialect),
+        reasoning_member_(reasoning_member),
+        sent_(context.size(), false) {}
 
   std::string build(const std::string& instructions) {
     if (!instructions.empty())
@@ -53,7 +61,7 @@ class Messages {
         continue;
       }
       if (auto* user = std::get_if<UserMessage>(&context_[at]))
-        messages_.add_raw(user_message(*user));
+        messages_.add_raw(user_message(*user, dialect_));
       else if (!sent_[at])
         messages_.add_raw(tool_message(std::get<FunctionOutput>(context_[at])));
       ++at;
@@ -116,6 +124,7 @@ class Messages {
   }
 
   const std::vector<ContextItem>& context_;
+  ChatDialect dialect_;
   std::string_view reasoning_member_;
   std::vector<bool> sent_;
   ArrayText messages_;
@@ -130,6 +139,7 @@ std::string tools_array(const ModelRequest& request, bool only_the_forced) {
     if (!tool.description.empty()) function.add("description", tool.description);
     function.add_raw("parameters",
                      tool.parameters.empty() ? kNoParameters : std::string_view(tool.parameters));
+    if (tool.strict) function.add("strict", true);
     tools.add_raw(ObjectText().add("type", "function").add_raw("function", function.text()).text());
   }
   return tools.text();
@@ -161,7 +171,8 @@ Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect d
   bool openai = dialect == ChatDialect::kOpenAi;
   ObjectText body;
   body.add("model", request.model);
-  body.add_raw("messages", Messages(request.context, reasoning_member).build(request.instructions));
+  body.add_raw("messages",
+               Messages(request.context, dialect, reasoning_member).build(request.instructions));
   add_tools(body, request, dialect);
   if (!request.text_format.empty()) {
     std::string format = ObjectText()
@@ -177,6 +188,10 @@ Result<std::string> chat_request_body(const ModelRequest& request, ChatDialect d
   if (openai && !request.verbosity.empty()) body.add("verbosity", request.verbosity);
   if (request.max_output_tokens > 0)
     body.add(openai ? "max_completion_tokens" : "max_tokens", request.max_output_tokens);
+  body.add_known("temperature", request.sampling.temperature);
+  body.add_known("top_p", request.sampling.top_p);
+  body.add_known("presence_penalty", request.sampling.presence_penalty);
+  body.add_known("frequency_penalty", request.sampling.frequency_penalty);
   if (openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
   if (openai && !request.cache_ttl.empty())
     body.add_raw("prompt_cache_options", ObjectText().add("ttl", request.cache_ttl).text());

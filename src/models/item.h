@@ -78,7 +78,7 @@ struct ContentPart {
 };
 
 /// Who says what stands where a user's message may stand.
-enum class Sender { kUser, kServer, kFunction /* that ran on: its late result */ };
+enum class Sender { kUser, kServer, kFunction /* that ran on: its late result */, kDeveloper };
 
 /// What came in with the message, in order.
 struct UserMessage {
@@ -87,7 +87,13 @@ struct UserMessage {
 
   bool is_users() const { return sender == Sender::kUser; }
   bool is_note() const { return sender == Sender::kServer; }
+  /// Instructions that stand inside the conversation, of a "system" or "developer" message.
+  bool is_developers() const { return sender == Sender::kDeveloper; }
 };
+
+/// A developer's message for protocols that know instructions only before the conversation: what
+/// marks it among what the user says.
+inline constexpr const char* kDeveloperMark = "[Instructions from the developer, not the user:]";
 
 struct FunctionOutput {
   std::string call_id;

@@ -1,7 +1,10 @@
 // Writes a JSON object member by member, so that raw JSON text can be put in as the bytes it is.
 #pragma once
 
+#include <array>
+#include <charconv>
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +35,17 @@ class ObjectText {
   }
   ObjectText& add(std::string_view key, std::int64_t value) {
     return add_raw(key, std::to_string(value));
+  }
+  /// The shortest text that reads as the same number; it must be finite.
+  ObjectText& add(std::string_view key, std::same_as<double> auto value) {
+    std::array<char, 32> digits;
+    auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+    return add_raw(key, std::string_view(digits.data(), end));
+  }
+  /// Nothing where there is no value.
+  template <class T>
+  ObjectText& add_known(std::string_view key, const std::optional<T>& value) {
+    return value ? add(key, *value) : *this;
   }
   /// A member whose value is JSON text already.
   ObjectText& add_raw(std::string_view key, std::string_view json) {

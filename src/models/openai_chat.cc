@@ -28,6 +28,7 @@ class OpenAiChat final : public Provider {
             .images = true,
             .remote_images = true,
             .service_tier = openai,
+            .penalties = true,
             .cache_minutes = openai ? 30 : 0};
   }
 

@@ -26,6 +26,7 @@ class OpenAiResponses final : public Provider {
             .images = true,
             .remote_images = true,
             .service_tier = is_openai_,
+            .penalties = !is_openai_,
             .cache_minutes = is_openai_ ? 12 * 60 : 0};
   }
 

@@ -8,6 +8,7 @@
 
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,16 @@ struct FunctionTool {
   std::string name;
   std::string description;
   std::string parameters;  ///< JSON Schema text, sent as it is
+  bool strict = false;  ///< arguments must follow the schema to the letter, where that is offered
+};
+
+/// How the next token is chosen; nullopt: as the provider does it.
+struct Sampling {
+  std::optional<double> temperature;        ///< 0 to 2
+  std::optional<double> top_p;              ///< 0 to 1
+  std::optional<double> presence_penalty;   ///< -2 to 2
+  std::optional<double> frequency_penalty;  ///< -2 to 2
+  bool operator==(const Sampling&) const = default;
 };
 
 struct ModelRequest {
@@ -41,9 +52,10 @@ struct ModelRequest {
   std::string verbosity;               ///< "" or low, medium, high
   std::string service_tier;            ///< "" (the provider's default), flex, priority …
   std::int64_t max_output_tokens = 0;  ///< 0: the provider's default
-  std::string idempotency_key;         ///< sent where the provider takes one
-  std::string cache_key;  ///< the session: providers route equal keys to the same cache
-  std::string cache_ttl;  ///< "" (the provider's default), "30m" or "12h": how long at least
+  Sampling sampling;
+  std::string idempotency_key;  ///< sent where the provider takes one
+  std::string cache_key;        ///< the session: providers route equal keys to the same cache
+  std::string cache_ttl;        ///< "" (the provider's default), "30m" or "12h": how long at least
 };
 
 /// The settings of a ModelRequest that not every provider has words for. One that it has none for
@@ -54,6 +66,7 @@ struct Capabilities {
   bool images = false;         ///< as data: URLs
   bool remote_images = false;  ///< as http(s):// URLs, which the provider fetches
   bool service_tier = false;
+  bool penalties = false;  ///< Sampling::presence_penalty and frequency_penalty
   int cache_minutes =
       0;  ///< the longest that prompts can be asked to stay cached; 0: it has no say
 };

@@ -59,7 +59,7 @@ std::string user_message(const UserMessage& message) {
             : ObjectText().add("type", "input_text").add("text", part.text).text());
   return ObjectText()
       .add("type", "message")
-      .add("role", "user")
+      .add("role", message.is_developers() ? "developer" : "user")
       .add_raw("content", parts.text())
       .text();
 }
@@ -114,7 +114,7 @@ std::string input_array(const std::vector<ContextItem>& context) {
   return input.text();
 }
 
-/// Functions are strict by default here, which would rewrite their schemas.
+/// Functions are strict by default here, which would rewrite the schemas of those that are not.
 std::string tools_array(const std::vector<FunctionTool>& tools) {
   ArrayText array;
   for (const FunctionTool& tool : tools) {
@@ -123,7 +123,7 @@ std::string tools_array(const std::vector<FunctionTool>& tools) {
     if (!tool.description.empty()) object.add("description", tool.description);
     object.add_raw("parameters",
                    tool.parameters.empty() ? kNoParameters : std::string_view(tool.parameters));
-    array.add_raw(object.add("strict", false).text());
+    array.add_raw(object.add("strict", tool.strict).text());
   }
   return array.text();
 }
@@ -174,6 +174,10 @@ Result<std::string> responses_request_body(const ModelRequest& request, bool is_
   add_reasoning(body, request);
   if (!request.service_tier.empty()) body.add("service_tier", request.service_tier);
   if (request.max_output_tokens > 0) body.add("max_output_tokens", request.max_output_tokens);
+  body.add_known("temperature", request.sampling.temperature);
+  body.add_known("top_p", request.sampling.top_p);
+  body.add_known("presence_penalty", request.sampling.presence_penalty);
+  body.add_known("frequency_penalty", request.sampling.frequency_penalty);
   if (is_openai && !request.cache_key.empty()) body.add("prompt_cache_key", request.cache_key);
   if (is_openai && !request.cache_ttl.empty())
     body.add_raw("prompt_cache_options", ObjectText().add("ttl", request.cache_ttl).text());

@@ -73,6 +73,7 @@ std::string missing_capability(const Pool& pool, const RouteQuery& query) {
   if (needs.service_tier && !can.service_tier &&
       !is_of_tier(pool.entry().pool_class, query.service_tier))
     return "has no service tiers";
+  if (needs.penalties && !can.penalties) return "has no penalties for what was said";
   if (needs.cache_minutes > can.cache_minutes) return "cannot be asked to cache prompts so long";
   return {};
 }
@@ -322,6 +323,7 @@ Result<Capabilities> Router::capabilities(std::string_view model) const {
     all.remote_images |= can.remote_images;
     all.service_tier |= can.service_tier || entry->pool_class == PoolClass::kFlex ||
                         entry->pool_class == PoolClass::kReserved;
+    all.penalties |= can.penalties;
     all.cache_minutes = std::max(all.cache_minutes, can.cache_minutes);
   }
   return all;

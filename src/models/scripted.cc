@@ -102,6 +102,7 @@ class Scripted final : public Provider {
             .images = true,
             .remote_images = true,
             .service_tier = true,
+            .penalties = true,
             .cache_minutes = 12 * 60};
   }
 

@@ -85,7 +85,11 @@ class Tenancy:
         status, _, agent = self.call("alpha", "POST", "/v1/agents", {"model": "test", "name": "heron"})
         assert status == 201, agent
         self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], self.subjects["alpha"], "heron"]
-        return {"session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"],
+        status, _, response = self.call("alpha", "POST", "/v1/responses", {
+            "model": "test", "input": "a secret: heron", "metadata": {"mark": "heron"}})
+        assert status == 200, response
+        self.secrets.append(response["id"])
+        return {"response_id": response["id"], "session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"],
                 "agent_id": agent["id"], "version": "1", "name": "heron", "subject": self.subjects["alpha"]}
 
     def bodies(self, path, ids):
@@ -99,6 +103,8 @@ class Tenancy:
             return {"model": "test", "name": "beta's own"}
         if path.endswith("/sessions/{session_id}"):
             return {"agent": {"model": "other"}, "metadata": {"by": "beta"}}
+        if path == "/v1/responses":
+            return {"model": "test", "input": "beta's own"}
         return {"agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}
 
     def route(self, method, path, ids):
@@ -190,6 +196,11 @@ class Tenancy:
             "agent_id": agent, "environment": {"type": "none"}, "input": "x"})
             for agent in (ids["agent_id"], ids["agent_id"][:-4] + "0000")]
         self.check("a session of a neighbour's agent", [answer[0] for answer in answers] == [404, 404], answers)
+        # Nor does a response go on from a neighbour's.
+        answers = [self.call("beta", "POST", "/v1/responses", {
+            "model": "test", "input": "x", "previous_response_id": response})
+            for response in (ids["response_id"], ids["response_id"][:-1] + "f")]
+        self.check("a neighbour's response", [answer[0] for answer in answers] == [404, 404], answers)
         # The same idempotency key is another one in another project.
         status, _, mine = self.call("beta", "POST", "/v1/agents/sessions", {
             "agent": {"model": "test"}, "environment": {"type": "none"}, "input": "beta's own"}, "shared-key")

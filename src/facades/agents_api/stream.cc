@@ -29,7 +29,8 @@ http::Task<std::optional<std::string>> EventStream::next() {
   if (!*ready) co_return std::nullopt;
   std::string out;
   std::string payload;
-  for (const auto& event : **ready) append(out, payload, *event);
+  for (const auto& event : **ready)
+    if (!engine::is_of_response(event->type)) append(out, payload, *event);
   co_return out;
 }
 

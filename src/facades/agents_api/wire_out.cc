@@ -107,6 +107,9 @@ std::string_view name_of(EventType type) {
       return "agent.session.turn.output_text.delta";
     case EventType::kTextDone:
       return "agent.session.turn.output_text.done";
+    case EventType::kResponseBegun:
+    case EventType::kResponseEnded:
+      break;  // of another door
   }
   return "error";
 }
@@ -328,6 +331,9 @@ void write_event_body(ObjectWriter& object, const SessionEvent& event) {
     case EventType::kTextDone:
       write_item_place(object, event);
       object.text("text", event.text);
+      break;
+    case EventType::kResponseBegun:
+    case EventType::kResponseEnded:
       break;
   }
 }

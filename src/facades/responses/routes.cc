@@ -1,0 +1,316 @@
+#include "facades/responses/routes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/log.h"
+#include "base/raw_json.h"
+#include "facades/common/json_reader.h"
+#include "facades/common/json_writer.h"
+#include "facades/responses/errors.h"
+#include "facades/responses/limits.h"
+#include "facades/responses/response_events.h"
+#include "facades/responses/stream.h"
+#include "facades/responses/wire_out.h"
+
+namespace perdure::facades::responses {
+namespace {
+
+constexpr std::string_view kCreateRoute = "POST /v1/responses";
+
+struct Named {
+  SessionKey session;
+  std::uint64_t seq = 0;
+};
+
+/// The response that the path names. An id that cannot be one is simply not found.
+Result<Named> named(const identity::Caller& caller, const http::Request& request) {
+  auto name = parse_response_id(request.parameters.at(0));
+  if (!name) return fail(ErrorCode::kNotFound, {});
+  return Named{{caller.project, name->session}, name->seq};
+}
+
+Result<std::string_view> check_body(std::string_view body) {
+  if (auto checked = check_strict_json(body); !checked) {
+    Error error = std::move(checked).error();
+    error.message = "The request body cannot be read as JSON: " + error.message;
+    return std::unexpected(std::move(error));
+  }
+  const std::size_t begin = body.find_first_not_of(" \t\r\n");
+  return body.substr(begin, body.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+Result<std::optional<std::string>> read_parameter(const http::Query& query, std::string_view key) {
+  std::optional<std::string> out;
+  for (const auto& [name, value] : query) {
+    if (name != key) continue;
+    if (out)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("The query parameter '{}' was given more than once.", key),
+                  std::string(key));
+    out = value;
+  }
+  return out;
+}
+
+Result<std::optional<std::int64_t>> read_count(const http::Query& query, std::string_view key) {
+  TRY(text, read_parameter(query, key));
+  if (!text) return std::nullopt;
+  std::int64_t count = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), count);
+  if (error != std::errc() || end != text->data() + text->size() || count < 0)
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("Invalid '{}': expected an integer of at least 0.", key),
+                std::string(key));
+  return count;
+}
+
+Result<bool> read_flag(const http::Query& query, std::string_view key) {
+  TRY(text, read_parameter(query, key));
+  if (!text) return false;
+  if (*text != "true" && *text != "false")
+    return not_a_choice(std::string(key), *text, {"true", "false"});
+  return *text == "true";
+}
+
+Error not_found(std::string_view id) {
+  return {ErrorCode::kNotFound, fmt::format("Response with id '{}' not found.", id.substr(0, 96))};
+}
+
+std::unexpected<Error> no_previous(std::string_view id) {
+  return fail(ErrorCode::kNotFound,
+              fmt::format("Previous response with id '{}' not found.", id.substr(0, 96)),
+              "previous_response_id", "previous_response_not_found");
+}
+
+std::string_view previous_of(std::string_view body) {
+  if (!check_strict_json(body)) return {};
+  return raw_member(body, "previous_response_id").value_or(std::string_view());
+}
+
+}  // namespace
+
+ResponsesApi::ResponsesApi(engine::Engine& engine, Env& env, IdempotencyStore& store,
+                           CallerOf caller_of)
+    : engine_(engine), idempotency_(store, env), caller_of_(std::move(caller_of)) {}
+
+void ResponsesApi::add_routes(http::Router& router) {
+  struct Entry {
+    std::string_view method;
+    std::string_view path;
+    std::string_view summary;
+    Operation operation;
+  };
+  constexpr Entry kEntries[] = {
+      {"POST", "", "Create a response", &ResponsesApi::create},
+      {"GET", "/{response_id}", "Read a response, or stream it again", &ResponsesApi::retrieve},
+      {"DELETE", "/{response_id}", "Delete a response", &ResponsesApi::remove},
+      {"POST", "/{response_id}/cancel", "Cancel a response", &ResponsesApi::cancel},
+      {"GET", "/{response_id}/input_items", "List what a response was asked",
+       &ResponsesApi::input_items},
+  };
+  // Of many servers, the one that works on the session has to be asked.
+  auto about = [this](const http::Request& request) {
+    std::string id;
+    if (!request.parameters.empty())
+      id = request.parameters.front();
+    else if (auto previous = previous_of(request.body); previous.starts_with('"'))
+      id = decode_json_string(previous);
+    auto name = parse_response_id(id);
+    return name ? caller_of_(request).project.value + '\n' + name->session.value : std::string();
+  };
+  for (const Entry& entry : kEntries)
+    router.add({.method = std::string(entry.method),
+                .path = fmt::format("/v1/responses{}", entry.path),
+                .summary = std::string(entry.summary),
+                .tag = "responses",
+                .max_body = kMaxBody,
+                .handler = std::bind_front(&ResponsesApi::serve, this, entry.operation),
+                .about = about});
+}
+
+Task<http::Response> ResponsesApi::serve(Operation operation, http::Request request) {
+  const std::string request_id = request.request_id;
+  const std::vector<std::string> ids = request.parameters;
+  Answer answer = co_await (this->*operation)(std::move(request));
+  if (answer) co_return std::move(*answer);
+  const Error error = std::move(answer).error();
+  if (error.code == ErrorCode::kInternal)
+    log::error("a request failed", {{"request", request_id}, {"error", error.message}});
+  const bool about_path = error.code == ErrorCode::kNotFound && error.param.empty() && !ids.empty();
+  co_return error_response(about_path ? not_found(ids.front()) : error);
+}
+
+// ---- creating ---------------------------------------------------------------------------------
+
+Task<ResponsesApi::Answer> ResponsesApi::create(http::Request request) {
+  const identity::Caller caller = caller_of_(request);
+  CO_TRY(body, check_body(request.body));
+  CO_TRY(create, read_create(body));
+  // A model that nobody answers for fails the response, with words that say so.
+  if (auto capabilities = engine_.capabilities(create.command.agent.model))
+    CO_TRY_VOID(check_capabilities(create, *capabilities));
+  const bool stream = create.stream;
+  const bool background = create.background;
+  CO_TRY(key, idempotency_key(request));
+  Idempotency::Ticket ticket;
+  if (key) {
+    CO_TRY(taken, co_await idempotency_.begin(caller, std::string(kCreateRoute), *key,
+                                              canonical_json(body)));
+    ticket = std::move(taken);
+  }
+  if (ticket.answered()) {
+    auto name = parse_response_id(ticket.answered()->body);
+    if (!name) co_return fail(ErrorCode::kInternal, "a kept answer names no response");
+    const SessionKey session{caller.project, name->session};
+    co_return co_await answer(session, name->seq, stream, background);
+  }
+  create.command.project = caller.project;
+  create.command.principal = caller.principal;
+  create.command.idempotency = [&ticket](const SessionKey& session, std::uint64_t seq) {
+    return ticket.record(200, response_id(session.session, seq), session.session);
+  };
+  CO_TRY(begun, co_await begin(std::move(create)));
+  co_return co_await answer(begun.session, begun.seq, stream, background);
+}
+
+Task<Result<engine::BegunResponse>> ResponsesApi::begin(CreateRequest create) {
+  engine::Responses& responses = engine_.responses();
+  if (!create.previous_response_id)
+    co_return co_await responses.begin_response(std::move(create.command));
+  const std::string previous = *create.previous_response_id;
+  auto name = parse_response_id(previous);
+  if (!name) co_return no_previous(previous);
+  const SessionKey session{create.command.project, name->session};
+  auto record = co_await responses.response(session, name->seq);
+  if (!record && record.error().code == ErrorCode::kNotFound) co_return no_previous(previous);
+  if (!record) co_return std::unexpected(record.error());
+  if (!record->over)
+    co_return fail(ErrorCode::kInvalidArgument, "The previous response is not finished.",
+                   "previous_response_id");
+  create.command.previous = name->seq;
+  if (record->is_head) {
+    engine::BeginResponse next = create.command;
+    next.session = session;
+    auto begun = co_await responses.begin_response(std::move(next));
+    const bool overtaken =
+        !begun && begun.error().code == ErrorCode::kConflict &&
+        (begun.error().reason == "not_head" || begun.error().reason == "running");
+    if (!overtaken) co_return begun;
+  }
+  create.command.from = engine::ForkFrom{session, name->seq};
+  co_return co_await responses.begin_response(std::move(create.command));
+}
+
+Task<ResponsesApi::Answer> ResponsesApi::answer(SessionKey session, std::uint64_t seq, bool stream,
+                                                bool background) {
+  if (background && !stream) {
+    CO_TRY(record, co_await find(session, seq));
+    ResponseEvents events;
+    for (const auto& event : record.events) CO_TRY_VOID(events.feed(*event));
+    co_return http::json_response(200, record.over ? events.response() : events.queued());
+  }
+  CO_TRY(subscription, co_await follow(session, seq));
+  if (stream) co_return stream_response(std::move(subscription), std::nullopt);
+  CO_TRY(events, co_await wait_for_end(std::move(subscription)));
+  if (events.over()) co_return http::json_response(200, events.response());
+  co_return fail(ErrorCode::kUnavailable,
+                 fmt::format("The server is shutting down. It goes on with the response when it is "
+                             "back: read {} then.",
+                             response_id(session.session, seq)));
+}
+
+Task<Result<std::unique_ptr<engine::Subscription>>> ResponsesApi::follow(SessionKey session,
+                                                                         std::uint64_t seq) {
+  // Behind everything of the entry before the one that names it.
+  co_return co_await engine_.subscribe(std::move(session), {.after = Place{seq - 1, ~0U}});
+}
+
+// ---- one response -----------------------------------------------------------------------------
+
+Task<Result<engine::ResponseRecord>> ResponsesApi::find(SessionKey session, std::uint64_t seq) {
+  co_return co_await engine_.responses().response(std::move(session), seq);
+}
+
+Task<ResponsesApi::Answer> ResponsesApi::retrieve(http::Request request) {
+  CO_TRY(name, named(caller_of_(request), request));
+  CO_TRY(stream, read_flag(request.query, "stream"));
+  CO_TRY(after, read_count(request.query, "starting_after"));
+  if (after && !stream)
+    co_return fail(ErrorCode::kInvalidArgument, "It is only allowed when 'stream' is true.",
+                   "starting_after");
+  CO_TRY(record, co_await find(name.session, name.seq));
+  if (stream) {
+    CO_TRY(subscription, co_await follow(name.session, name.seq));
+    co_return stream_response(std::move(subscription), after);
+  }
+  ResponseEvents events;
+  for (const auto& event : record.events) CO_TRY_VOID(events.feed(*event));
+  co_return http::json_response(200, events.response());
+}
+
+Task<ResponsesApi::Answer> ResponsesApi::cancel(http::Request request) {
+  CO_TRY(name, named(caller_of_(request), request));
+  CO_TRY(record, co_await find(name.session, name.seq));
+  ResponseEvents before;
+  for (const auto& event : record.events) CO_TRY_VOID(before.feed(*event));
+  if (!before.background())
+    co_return fail(ErrorCode::kInvalidArgument,
+                   "Only a response that was created with 'background' can be cancelled.");
+  CO_TRY_VOID(co_await engine_.responses().cancel_response(name.session, name.seq));
+  CO_TRY(ended, co_await find(name.session, name.seq));
+  ResponseEvents events;
+  for (const auto& event : ended.events) CO_TRY_VOID(events.feed(*event));
+  co_return http::json_response(200, events.response());
+}
+
+Task<ResponsesApi::Answer> ResponsesApi::remove(http::Request request) {
+  CO_TRY(name, named(caller_of_(request), request));
+  CO_TRY_VOID(co_await engine_.responses().delete_response(name.session, name.seq));
+  std::string body;
+  ObjectWriter(body)
+      .text("id", request.parameters.at(0))
+      .text("object", "response")
+      .boolean("deleted", true)
+      .end();
+  co_return http::json_response(200, std::move(body));
+}
+
+Task<ResponsesApi::Answer> ResponsesApi::input_items(http::Request request) {
+  CO_TRY(name, named(caller_of_(request), request));
+  CO_TRY(after, read_parameter(request.query, "after"));
+  CO_TRY(wanted, read_count(request.query, "limit"));
+  CO_TRY(order, read_parameter(request.query, "order"));
+  if (order && *order != "asc" && *order != "desc")
+    co_return not_a_choice("order", *order, {"asc", "desc"});
+  const std::size_t limit = std::clamp<std::size_t>(
+      wanted ? static_cast<std::size_t>(*wanted) : kDefaultPage, 1, kMaxPage);
+  CO_TRY(record, co_await find(name.session, name.seq));
+  std::vector<engine::ItemView> items = std::move(record.input);
+  if (order.value_or("desc") == "desc") std::ranges::reverse(items);
+  if (after) {
+    auto found = std::ranges::find(items, *after, &engine::ItemView::id);
+    if (found == items.end())
+      co_return fail(ErrorCode::kInvalidArgument, "No input item has this id.", "after");
+    items.erase(items.begin(), found + 1);
+  }
+  const bool more = items.size() > limit;
+  if (more) items.resize(limit);
+  std::string body;
+  ObjectWriter writer(body);
+  writer.text("object", "list");
+  append_array(writer.begin("data"), items, [](std::string& out, const engine::ItemView& item) {
+    append_item(out, item, /*encrypted=*/false);
+  });
+  if (items.empty())
+    writer.null("first_id").null("last_id");
+  else
+    writer.text("first_id", items.front().id).text("last_id", items.back().id);
+  writer.boolean("has_more", more).end();
+  co_return http::json_response(200, std::move(body));
+}
+
+}  // namespace perdure::facades::responses

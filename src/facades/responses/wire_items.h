@@ -1,0 +1,18 @@
+// Input items as the engine takes them. Pure functions; every failure names the member.
+#pragma once
+
+#include <vector>
+
+#include "base/error.h"
+#include "engine/responses.h"
+#include "facades/common/json_reader.h"
+
+namespace perdure::facades::responses {
+
+/// CreateResponseBody.input: a text, or items.
+Result<std::vector<engine::ResponseInput>> read_input(const JsonField& field);
+
+/// The images among them, in order: for what the model's provider takes.
+std::vector<std::string> image_urls(const std::vector<engine::ResponseInput>& input);
+
+}  // namespace perdure::facades::responses

@@ -1,0 +1,31 @@
+// What a response is made of, as JSON text. Pure functions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "engine/response_view.h"
+#include "engine/session_view.h"
+
+namespace perdure::facades::responses {
+
+/// An item of the output or of the input (ItemField). `encrypted`: with what the provider needs to
+/// read its own reasoning again.
+void append_item(std::string& out, const engine::ItemView& item, bool encrypted);
+
+/// The parts of which its events speak.
+std::string text_part(std::string_view text);
+std::string refusal_part(std::string_view refusal);
+std::string summary_part(std::string_view text);
+
+/// ResponseResource; `kept`: the members that the request gave, as an object. `ended` is nullptr
+/// while the response is being made, and `status` then says how far it is.
+std::string response_json(const engine::ResponseView& begun, const engine::ResponseView* ended,
+                          std::string_view status, std::string_view kept,
+                          const std::vector<std::string>& output);
+
+/// The status of a response that has ended.
+std::string_view status_of(const engine::ResponseView& ended);
+
+}  // namespace perdure::facades::responses
