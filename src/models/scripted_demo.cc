@@ -115,6 +115,21 @@ std::vector<ScriptCall> asked_calls(std::string_view text, const std::vector<Fun
   return calls;
 }
 
+/// The tool that a question is about: "What is the weather like?" is one for get_weather.
+const FunctionTool* tool_of_question(std::string_view text,
+                                     const std::vector<FunctionTool>& tools) {
+  constexpr std::size_t kLeastWord = 5;  // of shorter ones too many stand in any question
+  if (!text.ends_with('?')) return nullptr;
+  const std::string asked = lower(std::string(text));
+  for (const FunctionTool& tool : tools) {
+    const std::string name = lower(tool.name);
+    const std::string word = name.substr(name.find_last_of("_-.") + 1);
+    if (word.size() < name.size() && word.size() >= kLeastWord && asked.find(word) != asked.npos)
+      return &tool;
+  }
+  return nullptr;
+}
+
 /// The calls that the user asks for, or that the request forces.
 std::vector<ScriptCall> calls_for(const ModelRequest& request, const std::string& input) {
   if (request.tools.empty() || request.tool_choice == "none") return {};
@@ -123,6 +138,9 @@ std::vector<ScriptCall> calls_for(const ModelRequest& request, const std::string
     std::erase_if(calls, [&](const ScriptCall& call) { return call.name != request.tool_choice; });
   if (calls.empty() && names_function(request.tool_choice))
     calls.push_back({request.tool_choice, "{}", ""});
+  if (calls.empty())
+    if (const FunctionTool* tool = tool_of_question(input, request.tools))
+      calls.push_back({tool->name, schema_sample(tool->parameters, input), ""});
   if (calls.empty() && request.tool_choice == "required")
     calls.push_back({request.tools.front().name, "{}", ""});
   if (!request.parallel_tool_calls && calls.size() > 1) calls.resize(1);

@@ -217,16 +217,17 @@ def parse_expected(text, where):
 class Stream:
     """Reads server-sent events on a thread of its own, so that the case can go on meanwhile."""
 
-    def __init__(self, connection, response):
+    def __init__(self, connection, response, named=False):
         self.connection = connection
         self.response = response
+        self.named = named  # every event has an event: line, and [DONE] is the last
         self.events = queue.Queue()
         self.taken = []
         self.pending = []  # looked at and put back
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
-        event_id, data = "", []
+        event_id, name, data = "", "", []
         try:
             for raw in self.response:
                 line = raw.decode("utf-8").rstrip("\r\n")
@@ -234,11 +235,19 @@ class Stream:
                     data.append(line[5:].removeprefix(" "))
                 elif line.startswith("id:"):
                     event_id = line[3:].strip()
+                elif line.startswith("event:") and self.named:
+                    name = line[6:].strip()
                 elif line.startswith("event:"):
                     self.events.put(("broken", f"there must be no event: line, got {line!r}"))
+                elif not line and self.named and data == ["[DONE]"]:
+                    self.events.put(("event", "", {"type": "[DONE]"}))
+                    data = []
                 elif not line and data:
-                    self.events.put(("event", event_id, json.loads("\n".join(data))))
-                    event_id, data = "", []
+                    payload = json.loads("\n".join(data))
+                    if self.named and name != payload.get("type"):
+                        self.events.put(("broken", f"event: {name!r} with {payload.get('type')!r}"))
+                    self.events.put(("event", event_id, payload))
+                    event_id, name, data = "", "", []
             self.events.put(("end",))
         except (OSError, ValueError, http.client.HTTPException, AttributeError) as error:
             self.events.put(("broken", str(error)))
@@ -320,7 +329,7 @@ class Player:
             raise Failure(f"expected status {step.status}, got {response.status}: "
                           f"{response.read()[:500]!r}")
         self.check_headers(step, response)
-        self.streams[name] = Stream(connection, response)
+        self.streams[name] = Stream(connection, response, "/v1/responses" in line)
 
     def do_events(self, step):
         stream = self.streams[step.argument.strip()]
