@@ -24,6 +24,7 @@ for file in "${python_tests[@]}"; do
   counted python3 "$file" || true # counted; the others are wanted too
 done
 counted build/python/bin/python tests/e2e/openai_python.py || true
+counted build/python/bin/python tests/e2e/responses_python.py || true
 if ((${#node_tests[@]} > 0)); then
   counted node --test --test-concurrency=1 --test-reporter=tap "${node_tests[@]}" || true
 fi
