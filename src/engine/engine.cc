@@ -274,7 +274,9 @@ Task<Result<Committed>> EngineImpl::delete_response(SessionKey key, std::uint64_
   for (int attempt = 0; attempt < kTries; ++attempt) {
     CO_TRY(actor, co_await awake(key));
     const SessionState& state = actor->state();
-    if (state.responses == 1 && !state.turn) co_return co_await delete_session(key);
+    const bool all_there_is =
+        state.responses == 1 && state.last_response && !state.last_response->passed && !state.turn;
+    if (all_there_is) co_return co_await delete_session(key);
     auto receipt = co_await actor->hide_response(seq);
     if (receipt || receipt.error().code != ErrorCode::kFenced) co_return receipt;
   }

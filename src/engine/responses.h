@@ -82,8 +82,8 @@ class Responses {
   /// Ends it as cancelled; one that is over stays as it is. kNotFound as above.
   virtual async::Task<Result<journal::Committed>> cancel_response(SessionKey key,
                                                                   std::uint64_t seq) = 0;
-  /// It is not shown any more; a session that never had another is deleted with it. kConflict while
-  /// it is being made. kNotFound as above.
+  /// It is not shown any more; a session in which nothing else was asked is deleted with it.
+  /// kConflict while it is being made. kNotFound as above.
   virtual async::Task<Result<journal::Committed>> delete_response(SessionKey key,
                                                                   std::uint64_t seq) = 0;
 };

@@ -25,8 +25,8 @@ class EventText {
   ObjectWriter& of_item(std::string_view id, std::uint32_t index) {
     return writer_.text("item_id", id).number("output_index", index);
   }
-  ObjectWriter& of_part(std::string_view id, std::uint32_t index) {
-    return of_item(id, index).number("content_index", 0);
+  ObjectWriter& of_part(std::string_view id, std::uint32_t index, std::int64_t part = 0) {
+    return of_item(id, index).number("content_index", part);
   }
   NumberedEvent finished() {
     writer_.end();
@@ -138,32 +138,44 @@ void ResponseEvents::finish_message(const SessionEvent& event) {
   if (found == messages_.end() || !found->second.text) return drop_message(event);
   OpenMessage message = std::move(found->second);
   messages_.erase(found);
-  const std::string& text = *message.text;
-  if (item.refusal) {
-    make_part_added(message, item.id, refusal_part({}));
-    EventText delta(next_++, "response.refusal.delta");
-    delta.of_part(item.id, message.index).text("delta", text);
-    made_.push_back(delta.finished());
-    EventText done(next_++, "response.refusal.done");
-    done.of_part(item.id, message.index).text("refusal", text);
-    made_.push_back(done.finished());
-  } else {
-    if (!message.has_part && !text.empty()) {  // it came as one piece
-      make_part_added(message, item.id, text_part({}));
-      EventText delta(next_++, "response.output_text.delta");
-      delta.of_part(item.id, message.index).text("delta", text).raw("logprobs", "[]");
-      made_.push_back(delta.finished());
-    }
-    make_part_added(message, item.id, text_part({}));
-    EventText done(next_++, "response.output_text.done");
-    done.of_part(item.id, message.index).text("text", text).raw("logprobs", "[]");
-    made_.push_back(done.finished());
-  }
-  EventText part(next_++, "response.content_part.done");
-  part.of_part(item.id, message.index)
-      .raw("part", item.refusal ? refusal_part(text) : text_part(text));
-  made_.push_back(part.finished());
+  // That it was a refusal is known at its end: what was shown of it was shown as text.
+  if (!item.refusal || message.has_part) finish_text(message, item.id);
+  if (item.refusal) add_refusal(message, item.id);
   make_item_done(message.index, item, /*of_output=*/true);
+}
+
+void ResponseEvents::finish_text(OpenMessage& message, std::string_view item_id) {
+  const std::string& text = *message.text;
+  if (!message.has_part && !text.empty()) {  // it came as one piece
+    make_part_added(message, item_id, text_part({}));
+    EventText delta(next_++, "response.output_text.delta");
+    delta.of_part(item_id, message.index).text("delta", text).raw("logprobs", "[]");
+    made_.push_back(delta.finished());
+  }
+  make_part_added(message, item_id, text_part({}));
+  EventText done(next_++, "response.output_text.done");
+  done.of_part(item_id, message.index).text("text", text).raw("logprobs", "[]");
+  made_.push_back(done.finished());
+  EventText part(next_++, "response.content_part.done");
+  part.of_part(item_id, message.index).raw("part", text_part(text));
+  made_.push_back(part.finished());
+}
+
+void ResponseEvents::add_refusal(const OpenMessage& message, std::string_view item_id) {
+  const std::string& text = *message.text;
+  const std::int64_t at = message.has_part ? 1 : 0;
+  EventText added(next_++, "response.content_part.added");
+  added.of_part(item_id, message.index, at).raw("part", refusal_part({}));
+  made_.push_back(added.finished());
+  EventText delta(next_++, "response.refusal.delta");
+  delta.of_part(item_id, message.index, at).text("delta", text);
+  made_.push_back(delta.finished());
+  EventText done(next_++, "response.refusal.done");
+  done.of_part(item_id, message.index, at).text("refusal", text);
+  made_.push_back(done.finished());
+  EventText part(next_++, "response.content_part.done");
+  part.of_part(item_id, message.index, at).raw("part", refusal_part(text));
+  made_.push_back(part.finished());
 }
 
 /// The attempt came to nothing: who saw its message begin must see it end, and it is no part of

@@ -51,6 +51,8 @@ class ResponseEvents {
   void add_message(const engine::SessionEvent& event);
   void add_delta(const engine::SessionEvent& event);
   void finish_message(const engine::SessionEvent& event);
+  void finish_text(OpenMessage& message, std::string_view item_id);
+  void add_refusal(const OpenMessage& message, std::string_view item_id);
   void drop_message(const engine::SessionEvent& event);
   void add_reasoning(const engine::ItemView& item);
   void add_call(engine::ItemView item);

@@ -122,6 +122,20 @@ TEST_F(ResponseEventsTest, TellsARefusalAsOne) {
                                    "content_part.done", "output_item.done"));
 }
 
+// A client that adds the stream up must not find a refusal in a part that it was told is text.
+TEST_F(ResponseEventsTest, GivesARefusalThatWasStreamedAPartOfItsOwn) {
+  feed(of_item(EventType::kItemAdded, message(ItemStatus::kInProgress), false));
+  feed(delta("No.", 2));
+  feed({.type = EventType::kTextDone, .item_id = "msg_1", .text = "No."});
+  ItemView refused = message(ItemStatus::kCompleted, "No.");
+  refused.refusal = true;
+  feed(of_item(EventType::kItemDone, refused));
+  EXPECT_THAT(types(), ElementsAre("created", "in_progress", "output_item.added",
+                                   "content_part.added", "output_text.delta", "output_text.done",
+                                   "content_part.done", "content_part.added", "refusal.delta",
+                                   "refusal.done", "content_part.done", "output_item.done"));
+}
+
 // Whoever saw pieces of the lost message must not take what follows for something seen before.
 TEST_F(ResponseEventsTest, LeavesRoomForWhatALostCallHasShown) {
   feed(of_item(EventType::kItemAdded, message(ItemStatus::kInProgress), false));

@@ -150,9 +150,11 @@ Task<ResponsesApi::Answer> ResponsesApi::create(http::Request request) {
   const identity::Caller caller = caller_of_(request);
   CO_TRY(body, check_body(request.body));
   CO_TRY(create, read_create(body));
-  // A model that nobody answers for fails the response, with words that say so.
-  if (auto capabilities = engine_.capabilities(create.command.agent.model))
-    CO_TRY_VOID(check_capabilities(create, *capabilities));
+  auto capabilities = engine_.capabilities(create.command.agent.model);
+  if (!capabilities && capabilities.error().code == ErrorCode::kNotFound)
+    co_return fail(ErrorCode::kInvalidArgument, capabilities.error().message, "model",
+                   "model_not_found");
+  if (capabilities) CO_TRY_VOID(check_capabilities(create, *capabilities));
   const bool stream = create.stream;
   const bool background = create.background;
   CO_TRY(key, idempotency_key(request));
