@@ -101,8 +101,10 @@ TEST_F(Scripted, DemoCallsAToolOnlyWhenAskedTo) {
   EXPECT_EQ(answer->items[0].arguments, R"({"city": "a}\"b", "n": 1.0})");
   EXPECT_EQ(answer->finish, Finish::kToolCalls);
 
-  for (const char* text : {"what is the weather?", "call nobody {}", "recall book {}"})
+  for (const char* text :
+       {"the weather is fine", "what time is it?", "call nobody {}", "recall book {}"})
     EXPECT_EQ(ask(with_tool(text))->items.at(0).type, OutputType::kMessage) << text;
+  EXPECT_EQ(ask(with_tool("What is the weather like in Lisbon?"))->items.at(0).name, "get_weather");
   EXPECT_EQ(ask(with_tool("Call book."))->items.at(0).arguments, "{}");
 }
 
