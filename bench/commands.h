@@ -39,6 +39,9 @@ void await(const Arguments& arguments);
 /// Durable commits of one row by SQLite itself: --dir DIR --count N --bytes N
 void commits(const Arguments& arguments);
 
+/// Records found by their words: --records N --questions N; with --fts in SQLite FTS5 too.
+void memory(const Arguments& arguments);
+
 /// Copies the one session of a stopped server's directory: --data-dir DIR --count N --ids FILE
 void seed(const Arguments& arguments);
 

@@ -15,8 +15,9 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"stub-model", stub_model}, {"turns", turns}, {"direct", direct},   {"reads", reads},
-    {"chunks", chunks},         {"await", await}, {"commits", commits}, {"seed", seed},
+    {"stub-model", stub_model}, {"turns", turns},   {"direct", direct},
+    {"reads", reads},           {"chunks", chunks}, {"await", await},
+    {"commits", commits},       {"seed", seed},     {"memory", memory},
 };
 
 }  // namespace

@@ -400,6 +400,29 @@ def idle(bench, measures):
                     measures.add("of it not the program's file", anonymous / 1e6, "MB")
 
 
+# ---- finding memories ----------------------------------------------------------------------------
+
+MEMORY_GOALS = {1_000: 1_000, 100_000: 5_000, 1_000_000: 40_000}  # µs
+
+
+def memory(bench, measures):
+    for records, goal in MEMORY_GOALS.items():
+        if bench.quick and records > 1_000:
+            continue
+        for _ in range(min(bench.rounds, 3)):
+            # A text table of a million answers in minutes: the ratio is taken where it ends in seconds.
+            small = records < 1_000_000
+            figures = bench.tool.run("memory", records=records, questions=1_000 if small else 300, fts=small)
+            of = f"{records:,} records: "
+            measures.add(of + "question, p50", figures["find_p50_us"], "µs")
+            measures.add(of + "question, p99", figures["find_p99_us"], "µs", goal)
+            if small:
+                measures.add(of + "p99 over FTS5's", figures["find_p99_us"] / figures["fts_p99_us"], "×")
+                measures.add(of + "records/s indexed over FTS5's",
+                             figures["ingest_per_s"] / figures["fts_ingest_per_s"], "×")
+            measures.add(of + "records/s indexed", figures["ingest_per_s"], "")
+
+
 # name: (function, minutes of a plain run, what it shows)
 ROWS = {
     "commits": (commits, 0.1, "commits on the critical path of a plain turn and of a tool round, counted"),
@@ -410,5 +433,6 @@ ROWS = {
     "reads": (reads, 1, "CPU of GET session and of a stream's rejoin, against Node"),
     "wake": (wake, 1, "kill -9 with 1,000 active sessions: when they are readable, when they go on"),
     "dormant": (dormant, 1, "dormant sessions: bytes each, memory, waking"),
+    "memory": (memory, 3, "finding records by their words in a namespace, against SQLite FTS5"),
     "idle": (idle, 3, "memory of the idle server after work"),
 }

@@ -7,6 +7,13 @@ find_package(PostgreSQL 15 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Threads REQUIRED)
 
+# Snowball's stemmers, which come without a file for CMake.
+find_path(STEMMER_INCLUDE libstemmer.h REQUIRED)
+find_library(STEMMER_LIBRARY stemmer REQUIRED)
+add_library(Stemmer::Stemmer UNKNOWN IMPORTED)
+set_target_properties(Stemmer::Stemmer PROPERTIES
+  IMPORTED_LOCATION ${STEMMER_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${STEMMER_INCLUDE})
+
 # Asio and Beast are compiled once, in src/async/boost_impl.cc: their inline form costs 15 s a file.
 add_library(perdure_boost INTERFACE)
 target_link_libraries(perdure_boost INTERFACE Boost::headers Boost::json Boost::url Boost::system Threads::Threads)

@@ -21,9 +21,9 @@ packages_of() {
     build)
       echo clang-19 lld-19 llvm-19 libclang-rt-19-dev ccache cmake ninja-build git python3 \
         libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libboost-system1.81-dev \
-        libsqlite3-dev libpq-dev libssl-dev libfmt-dev libtomlplusplus-dev libcli11-dev libzstd-dev libseccomp-dev
+        libsqlite3-dev libpq-dev libssl-dev libfmt-dev libtomlplusplus-dev libcli11-dev libzstd-dev libseccomp-dev libstemmer-dev
       ;;
-    run) echo libboost-json1.81.0 libboost-url1.81.0 libsqlite3-0 libpq5 libssl3 libfmt9 libseccomp2 ca-certificates curl ;;
+    run) echo libboost-json1.81.0 libboost-url1.81.0 libsqlite3-0 libpq5 libssl3 libfmt9 libseccomp2 libstemmer0d ca-certificates curl ;;
     test)
       echo libgtest-dev libgmock-dev postgresql-15 clang-format-19 clang-tidy-19 shellcheck procps iproute2 \
         python3 python3-venv ca-certificates curl

@@ -109,13 +109,12 @@ bool says_nothing(std::string_view written) {
 
 }  // namespace
 
-std::vector<TermAt> terms_at(std::string_view text, std::size_t most) {
+std::vector<TermAt> words_at(std::string_view text, std::size_t most) {
   std::vector<TermAt> terms;
   TermAt open;
   auto close = [&](std::size_t at) {
     if (open.term.empty()) return;
     open.end = at;
-    make_singular(open.term);
     terms.push_back(std::move(open));
     open = {};
   };
@@ -137,6 +136,12 @@ std::vector<TermAt> terms_at(std::string_view text, std::size_t most) {
   }
   if (terms.size() < most) close(text.size());
   if (terms.size() > most) terms.resize(most);
+  return terms;
+}
+
+std::vector<TermAt> terms_at(std::string_view text, std::size_t most) {
+  std::vector<TermAt> terms = words_at(text, most);
+  for (TermAt& term : terms) make_singular(term.term);
   return terms;
 }
 

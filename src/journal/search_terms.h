@@ -21,7 +21,10 @@ struct TermAt {
   std::size_t end = 0;    ///< … behind its last
 };
 
-/// Every word in order; at most `most`.
+/// Every word in order, without case and otherwise as it was written; at most `most`.
+std::vector<TermAt> words_at(std::string_view text, std::size_t most = ~std::size_t{0});
+
+/// The same as terms, English plurals as their singulars.
 std::vector<TermAt> terms_at(std::string_view text, std::size_t most = ~std::size_t{0});
 
 /// The distinct terms of a text to be indexed, in order of the alphabet.
