@@ -112,6 +112,8 @@ inline constexpr std::int64_t kIndexPauseMs = 100;
 inline constexpr std::size_t kMaxNoted = 100'000;
 /// Results of one search that the model is shown, and a turn that it reads, in bytes.
 inline constexpr std::int64_t kMaxToolHits = 10;
+/// Records that the memory tool finds at once.
+inline constexpr std::int64_t kMaxMemoryHits = 20;
 inline constexpr std::size_t kMaxReadTurnBytes = 16 << 10;
 
 /// Output tokens that are put aside for a call of a model without max_output_tokens.

@@ -5,10 +5,16 @@
 #include <utility>
 
 #include "engine/bounded_text.h"
+#include "engine/memory_tool.h"
 #include "engine/search_tools.h"
 
 namespace perdure::engine {
 namespace {
+
+/// Whether what the tool gave is found elsewhere already: else it is found because it was found.
+bool brings_back(std::string_view tool) {
+  return is_search_tool(tool) || tool == kMemoryTool;
+}
 
 using journal::SearchKind;
 
@@ -118,7 +124,7 @@ void SearchReader::learn(std::uint64_t seq, const ModelCallFinishedBody& body) {
     if (finished.item.type != models::OutputType::kFunctionCall) continue;
     Call& call = calls_[finished.item.call_id];
     call = {finished.item.name, local_id(finished.mcp ? "mcp" : "fc", session_, {seq, i + 1}),
-            !finished.mcp && !finished.client && is_search_tool(finished.item.name)};
+            !finished.mcp && !finished.client && brings_back(finished.item.name)};
     if (finished.mcp) call.name = finished.mcp->server + '/' + finished.mcp->tool;
   }
 }
