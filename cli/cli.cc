@@ -14,6 +14,7 @@
 #include "cli/context_commands.h"
 #include "cli/doctor_command.h"
 #include "cli/exit_code.h"
+#include "cli/memory_commands.h"
 #include "cli/migrate_command.h"
 #include "cli/model_commands.h"
 #include "cli/money_commands.h"
@@ -48,6 +49,7 @@ struct Choice {
   UsageFlags usage;
   SearchFlags search;
   WorkstreamFlags workstreams;
+  MemoryFlags memory;
   std::string turn;
   BudgetFlags budget;
   app::MigrateFlags migrate;
@@ -421,6 +423,17 @@ void add_budgets(CLI::App& root, Choice& choice) {
   });
 }
 
+void add_memory(CLI::App& root, Choice& choice) {
+  define_memory(root, &choice.memory, [&choice](CLI::App& command, RunMemory run) {
+    add_client_flags(command, choice);
+    command.callback([&choice, run] {
+      choice.run = [&choice, run](const Environment& environment) {
+        return run(choice.common, environment, choice.memory);
+      };
+    });
+  });
+}
+
 void add_workstreams(CLI::App& root, Choice& choice) {
   define_workstreams(root, &choice.workstreams, [&choice](CLI::App& command, RunWorkstreams run) {
     add_client_flags(command, choice);
@@ -594,6 +607,7 @@ int run(int argc, char** argv) {
   add_usage(root, choice);
   add_search(root, choice);
   add_workstreams(root, choice);
+  add_memory(root, choice);
   add_budgets(root, choice);
   add_doctor(root, choice);
   add_migrate(root, choice);

@@ -20,11 +20,13 @@
 #include "base/log.h"
 #include "cluster/membership.h"
 #include "engine/engine.h"
+#include "engine/memory_tool.h"
 #include "engine/search_tools.h"
 #include "facades/admin/admin_api.h"
 #include "facades/admin/budgets_api.h"
 #include "facades/admin/contexts_api.h"
 #include "facades/admin/errors.h"
+#include "facades/admin/memory_api.h"
 #include "facades/admin/models_api.h"
 #include "facades/admin/search_api.h"
 #include "facades/admin/stops_api.h"
@@ -51,6 +53,7 @@
 #include "main/providers.h"
 #include "main/runtime_file.h"
 #include "main/version.h"
+#include "memory/memories.h"
 #include "models/endpoint.h"
 #include "policy/policy.h"
 #include "policy/stops.h"
@@ -120,6 +123,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   Result<void> check_master_key();
   Result<void> open_models();
   void make_doors();
+  std::unique_ptr<memory::Memories> make_memories();
   Result<void> listen();
   /// Says in the data directory where the server is. kUnavailable: its disk is full.
   Result<void> publish();
@@ -175,6 +179,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   async::BlockingPool pool_{kPoolThreads};
   std::unique_ptr<NodeId> node_id_;             // of a node of many
   journal::PostgresJournal* leases_ = nullptr;  // the same object as store_, where it has leases
+  journal::SqliteJournal* embedded_ = nullptr;  // the same object as store_, where it is a file
   std::unique_ptr<journal::JournalStore> store_;
   std::unique_ptr<identity::ApiKeys> keys_;
   std::unique_ptr<http::Client> client_;
@@ -187,6 +192,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<NodeRequests> node_requests_;
   std::unique_ptr<cluster::Membership> membership_;
   std::unique_ptr<engine::SearchIndex> search_;
+  std::unique_ptr<memory::Memories> memories_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<StoredAnswers> answers_;
   std::unique_ptr<resources::SavedAgents> agents_;
@@ -201,6 +207,7 @@ class Server final : public ServerStatus, public cluster::Worker {
   std::unique_ptr<facades::admin::ContextsApi> contexts_api_;
   std::unique_ptr<facades::admin::SearchApi> search_api_;
   std::unique_ptr<facades::admin::WorkstreamsApi> workstreams_api_;
+  std::unique_ptr<facades::admin::MemoryApi> memory_api_;
   std::unique_ptr<Guard> guard_;
   std::unique_ptr<Forwarder> forwarder_;
   http::Router router_;
@@ -239,6 +246,7 @@ Result<void> Server::open() {
 Result<void> Server::open_store() {
   if (config_.store == "sqlite") {
     TRY(store, journal::SqliteJournal::open({.directory = config_.data_dir}, env_, pool_));
+    embedded_ = store.get();
     store_ = std::move(store);
   } else {
     TRY(node_id, NodeId::take(config_.data_dir, env_));
@@ -299,12 +307,24 @@ Result<void> Server::open_models() {
   return {};
 }
 
+std::unique_ptr<memory::Memories> Server::make_memories() {
+  // Receipts of erasures are signed with a key of their own.
+  const Digest key = hmac_sha256(as_view(master_key_.key), "perdure memory receipts");
+  memory::Memories::Scrub scrub;
+  if (embedded_) scrub = [this] { return embedded_->scrub(); };
+  return std::make_unique<memory::Memories>(env_, loop_.get_executor(), *store_,
+                                            std::string(as_view(key)), std::move(scrub));
+}
+
 void Server::make_doors() {
   if (leases_)
     membership_ =
         std::make_unique<cluster::Membership>(env_, loop_.get_executor(), *leases_, *this);
   search_ = std::make_unique<engine::SearchIndex>(loop_.get_executor(), *store_, membership_.get());
   engine::add_search_tools(&tools_, search_.get(), config_.search_within_workstream);
+  memories_ = make_memories();
+  engine::add_memory_tool(&tools_, memories_.get(),
+                          [this](SessionKey key) { return engine_->session(std::move(key)); });
   engine::Settings settings;
   if (config_.search_sessions)
     settings.server_tools = {std::string(engine::kSearchTool), std::string(engine::kReadTool)};
@@ -350,6 +370,11 @@ void Server::make_doors() {
                                             .accounts = engine_->accounts(),
                                             .keys = *keys_,
                                             .caller_of = identity::caller_of});
+  memory_api_ = std::make_unique<facades::admin::MemoryApi>(
+      facades::admin::MemoryApi::Parts{.memories = *memories_,
+                                       .workstreams = *workstreams_,
+                                       .keys = *keys_,
+                                       .caller_of = identity::caller_of});
   GuardSettings guarding{
       .mode = config_.mode, .hosts = config_.hosts, .operator_token = operator_token_};
   if (leases_)
@@ -372,6 +397,7 @@ void Server::make_doors() {
   contexts_api_->add_routes(doors);
   search_api_->add_routes(doors);
   workstreams_api_->add_routes(doors);
+  memory_api_->add_routes(doors);
   for (const http::Route& route : doors.routes())
     router_.add(count(guard_->protect(forwarder_ ? forwarder_->spread(route) : route)));
   admin_api_->describe(router_);

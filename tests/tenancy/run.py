@@ -84,19 +84,29 @@ class Tenancy:
         assert status == 200 and not workstream["open"], workstream
         status, _, agent = self.call("alpha", "POST", "/v1/agents", {"model": "test", "name": "heron"})
         assert status == 201, agent
-        self.secrets = [sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], self.subjects["alpha"], "heron"]
+        status, _, store = self.call("alpha", "POST", "/api/memory/stores", {"name": "heron"})
+        assert status == 201, store
+        status, _, record = self.call("alpha", "POST", "/api/memory/stores/heron/records", {"text": "heron"})
+        assert status == 201, record
+        status, _, erasure = self.call("alpha", "POST", "/api/memory/stores/heron/erasures", {"subject": "nobody"})
+        assert status == 200, erasure
+        self.secrets = [record["id"], erasure["id"], sid, turns[0]["id"], items[0]["id"], stop["id"], agent["id"], self.subjects["alpha"], "heron"]
         status, _, response = self.call("alpha", "POST", "/v1/responses", {
             "model": "test", "input": "a secret: heron", "metadata": {"mark": "heron"}})
         assert status == 200, response
         self.secrets.append(response["id"])
         return {"response_id": response["id"], "session_id": sid, "turn_id": turns[0]["id"], "stop_id": stop["id"],
-                "agent_id": agent["id"], "version": "1", "name": "heron", "subject": self.subjects["alpha"]}
+                "agent_id": agent["id"], "version": "1", "name": "heron", "subject": self.subjects["alpha"],
+                "store": "heron", "record": record["id"], "erasure": erasure["id"]}
 
     def bodies(self, path, ids):
         if path.endswith("/events"):
             return {"events": [message("I am beta")]}
-        if path == "/api/workstreams":
+        if path in ("/api/workstreams", "/api/memory/stores"):
             return {"name": "beta"}
+        if path.startswith("/api/memory/"):
+            return {"search": {"query": "heron"}, "erasures": {"subject": "beta"}}.get(
+                path.rsplit("/", 1)[-1], {"text": "beta's own"})
         if path == "/api/stops":  # stops beta's own, if anything
             return {"scope": "workstream", "id": "launch", "reason": "I am beta"}
         if re.search(r"/v1/agents(/\{agent_id\})?$", path):
@@ -241,7 +251,7 @@ class Tenancy:
     def snapshot(self, ids):
         sid = ids["session_id"]
         return [self.call("alpha", "GET", path)[2] for path in
-                ("/api/stops", "/api/workstreams", "/api/budgets", "/v1/agents", f"/v1/agents/{ids['agent_id']}/versions")] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
+                ("/api/stops", "/api/workstreams", "/api/memory/stores/heron/records", "/api/budgets", "/v1/agents", f"/v1/agents/{ids['agent_id']}/versions")] + [self.call("alpha", "GET", f"/v1/agents/sessions/{sid}{part}")[2]
                 for part in ("", "/items", "/turns")]
 
 

@@ -6,6 +6,8 @@
 namespace perdure::facades::admin {
 
 inline constexpr std::size_t kMaxBody = 64 << 10;
+/// A write of many memory records.
+inline constexpr std::size_t kMaxMemoryBody = 4 << 20;
 inline constexpr std::size_t kDefaultPage = 100;
 inline constexpr std::size_t kMaxPage = 1000;
 /// Turns of one session on a page of its usage.

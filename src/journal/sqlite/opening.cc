@@ -29,7 +29,7 @@ void configure(Connection& connection) {
   connection.execute(planted("weak-sync") ? "PRAGMA synchronous = NORMAL"
                                           : "PRAGMA synchronous = FULL");
   connection.execute("PRAGMA temp_store = MEMORY");
-  connection.execute("PRAGMA secure_delete = FAST");
+  connection.execute("PRAGMA secure_delete = ON");
   connection.execute("PRAGMA cache_size = -16384");  // KiB
 }
 

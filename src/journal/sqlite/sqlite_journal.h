@@ -75,6 +75,11 @@ class SqliteJournal final : public JournalStore {
   Task<Result<std::vector<Row>>> list_rows(RowQuery query) override;
   Task<Result<Committed>> delete_row(ProjectId project, std::string kind, std::string id) override;
 
+  /// What was deleted before the call leaves the files: deleting overwrites pages in the database,
+  /// and this empties the write-ahead log, which has them as they were. kUnavailable where readers
+  /// hold the log.
+  Task<Result<void>> scrub();
+
   Task<Result<void>> ping() override;
   StoreStats stats() const override;
 
