@@ -1,6 +1,7 @@
 #include "memory/namespace_index.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <set>
 
@@ -274,8 +275,10 @@ std::vector<Match> NamespaceIndex::search(std::string_view text, std::size_t lim
   std::vector<DocumentNumber> candidates;
   std::size_t asked = 0;  // of touched: those that admit() has decided about
   for (; next < question.terms.size(); ++next) {
-    // Once nobody new can enter, the terms that remain are looked up.
-    if (rest[next] * most_boost < threshold(candidates)) break;
+    // Once nobody new can enter, the terms that remain are looked up. That needs at least half of
+    // what can be had: before, the threshold need not be asked for.
+    const bool may_be_over = rest[next] < rest[0] - rest[next];
+    if (may_be_over && rest[next] * most_boost < threshold(candidates)) break;
     spread(question.terms[next], scratch);
     for (; asked < touched.size(); ++asked)
       if (!admit || admit(touched[asked])) candidates.push_back(touched[asked]);
@@ -285,8 +288,14 @@ std::vector<Match> NamespaceIndex::search(std::string_view text, std::size_t lim
     std::erase_if(candidates, [&](DocumentNumber one) {
       return (total[one] + rest[next]) * boost(question, one) < least;
     });
-    for (const DocumentNumber one : candidates)
-      total[one] += share_of(question.terms[next], one).first;
+    const Wanted& wanted = question.terms[next];
+    // Looking a document up costs a search in the list, which a short list is not worth.
+    const std::size_t search_steps = std::bit_width(wanted.list->size());
+    if (candidates.size() * search_steps > wanted.list->size()) {
+      spread(wanted, scratch);
+    } else {
+      for (const DocumentNumber one : candidates) total[one] += share_of(wanted, one).first;
+    }
   }
 
   std::vector<Match> found;

@@ -3,13 +3,14 @@
 
     run.py --binary perdure [--appends N]
 
-Erasure: records with canaries of all sizes, searched and then erased; no file below the data directory
+Sessions: what a model was told to remember in one session is found in the next. Erasure: records with canaries of all sizes, searched and then erased; no file below the data directory
 may hold one, while the server runs and after it has ended. Crash: records are written by several
 clients while the server is killed again and again; after each start every acknowledged one is found by
 its own word, and nothing stands there twice.
 """
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -17,10 +18,11 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from perdure_test import Model, Scratch, Server  # noqa: E402
+from perdure_test import Scratch, Server  # noqa: E402
 
 STORES = "/api/memory/stores"
 CLIENTS = 4
+DEMO = '[[provider]]\nname = "demo"\nkind = "scripted"\n'
 
 
 def files_with(directory, canary):
@@ -76,6 +78,29 @@ class Test:
         status, answer = self.call("POST", "/erase/search", {"query": "cormorant"})
         self.check("what stays is there", len(answer["data"]) == 1, answer)
 
+    def sessions(self):
+        """Told in one session, known in another, forgotten after an erasure; another actor sees nothing."""
+        def ask(text, actor):
+            status, _, made = self.server.request(
+                "POST", "/v1/agents/sessions",
+                {"agent": {"model": "demo"}, "environment": {"type": "none"}, "input": text,
+                 "metadata": {"actor": actor}}, {"X-Perdure-Tools": "memory"})
+            self.check("a session", status == 201, made)
+            session = self.server.wait_for(made["id"], "idle")
+            self.check("it ended well", session["status"] == "idle", session)
+            return json.dumps(self.server.items(made["id"]))
+
+        ask('call memory {"action":"write","text":"The gate code is pelican"}', "ann")
+        search = 'call memory {"action":"search","query":"gate code"}'
+        self.check("known in another session", "pelican" in ask(search, "ann"))
+        self.check("not to another actor", "pelican" not in ask(search, "bob"))
+        status, answer = self.call("GET", "/default/records")
+        record = answer["data"][0]
+        self.check("its origin", status == 200 and record["trust"] == "agent" and record["evidence"], record)
+        status, receipt = self.call("POST", "/default/erasures", {"session": record["evidence"][0]["session"]})
+        self.check("erased by its session", receipt.get("erased") == 1, receipt)
+        self.check("forgotten", "pelican" not in ask(search, "ann"))
+
     def crash(self, appends):
         self.call("POST", "", {"name": "crash"})
         acknowledged, lock, ended = [], threading.Lock(), threading.Event()
@@ -126,16 +151,15 @@ def main():
     parser.add_argument("--appends", type=int, default=2000)
     options = parser.parse_args()
     with Scratch() as directory:
-        model = Model()
-        server = Server(os.path.abspath(options.binary), directory, model.config())
+        server = Server(os.path.abspath(options.binary), directory, DEMO)
         try:
             server.start()
             test = Test(server)
             test.erasure()
+            test.sessions()
             test.crash(options.appends)
         finally:
             server.close()
-            model.close()
     print(f"{test.passed} passed, {test.failed} failed")
     sys.exit(1 if test.failed else 0)
 
