@@ -17,6 +17,7 @@ namespace perdure::journal::sqlite {
 struct WriteOptions {
   bool large = false;
   bool alone = false;
+  bool empties_log = false;
   bool may_use_reserve = false;
 };
 
@@ -57,6 +58,7 @@ auto submit(Writer* writer, ProjectId project, WriteOptions options, Work work)
         std::make_unique<PendingWrite<Work>>(project, executor, std::move(work), std::move(resume));
     write->large = options.large;
     write->alone = options.alone;
+    write->empties_log = options.empties_log;
     write->may_use_reserve = options.may_use_reserve;
     if (writer->submit(write)) return;
     write->refuse(queue_full(project).error());

@@ -23,14 +23,12 @@ struct SqliteJournal::Parts {
         async::BlockingPool& blocking, const Settings& settings)
       : directory(std::move(of)),
         identity(std::move(store.identity)),
-        vfs(settings.vfs),
         pool(blocking),
         writer(std::move(store.connection), *directory, env, store.disk_full, settings.writer),
         readers(directory->database_path(), kReadConnections, settings.vfs) {}
 
   std::unique_ptr<sqlite::DataDirectory> directory;
   sqlite::StoreIdentity identity;
-  std::string vfs;
   async::BlockingPool& pool;
   std::int64_t garbage_cursor = 0;  // the writer thread's
   sqlite::Writer writer;
@@ -57,22 +55,6 @@ Result<std::unique_ptr<SqliteJournal>> SqliteJournal::open(Settings settings, En
 
 SqliteJournal::SqliteJournal(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 SqliteJournal::~SqliteJournal() = default;
-
-Task<Result<void>> SqliteJournal::scrub() {
-  co_return co_await parts_->pool.run([this]() -> Result<void> {
-    // A connection of its own: the writer's belongs to its thread. It waits for readers a moment.
-    try {
-      sqlite::Connection connection(parts_->directory->database_path(), sqlite::Access::kWrite,
-                                    parts_->vfs);
-      connection.run("SELECT 1 FROM meta");  // before its first read it knows of no log
-      if (connection.checkpoint(true).log_pages == 0) return {};
-    } catch (const sqlite::DatabaseError& error) {
-      return std::unexpected(error.to_error());
-    }
-    return fail(ErrorCode::kUnavailable,
-                "What was deleted is still in the write-ahead log, which is in use. Ask again.");
-  });
-}
 
 std::uint64_t SqliteJournal::epoch() const {
   return parts_->identity.epoch;
@@ -145,6 +127,14 @@ Task<Result<std::size_t>> SqliteJournal::collect_garbage(UnixMillis now) {
     return sqlite::collect_garbage(connection, now, parts_->garbage_cursor);
   };
   co_return co_await sqlite::submit(&parts_->writer, {}, {.alone = true}, std::move(work));
+}
+
+Task<Result<void>> SqliteJournal::scrub() {
+  auto work = [](Connection&, UnixMillis, StoreStats&) -> Result<bool> { return true; };
+  CO_TRY(done, co_await sqlite::submit(&parts_->writer, {}, {.alone = true, .empties_log = true},
+                                       std::move(work)));
+  static_cast<void>(done);
+  co_return Result<void>{};
 }
 
 Task<Result<std::uint64_t>> SqliteJournal::put_row(Row row, std::uint64_t expected_version) {

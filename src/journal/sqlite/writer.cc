@@ -199,6 +199,8 @@ void Writer::commit(Group& group) {
   if (planted("ack-before-commit")) resume(std::exchange(group, {}));
   transaction.commit();
 
+  if (!group.empty() && group.front()->empties_log) empty_log(*group.front());
+
   std::lock_guard lock(mutex_);
   stats_.commits += counted.commits;
   stats_.appends += counted.appends;
@@ -233,6 +235,13 @@ void Writer::checkpoint_if_due() {
     // Nothing is lost: the log has it all. A full disk is met here too.
     log::warn("the write-ahead log could not be checkpointed", {{"error", error.what()}});
   }
+}
+
+void Writer::empty_log(Write& asked_by) {
+  if (connection_->checkpoint(true).log_pages == 0) return;
+  asked_by.refuse(
+      {ErrorCode::kUnavailable,
+       "What was deleted is still in the write-ahead log, which is in use. Ask again."});
 }
 
 // ---- a full disk ----------------------------------------------------------------------------

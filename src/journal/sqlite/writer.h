@@ -52,6 +52,7 @@ class Write {
   async::Executor executor;
   bool large = false;            ///< has something to prepare
   bool alone = false;            ///< shares its transaction with no other write
+  bool empties_log = false;      ///< alone; refused where readers keep the log from being emptied
   bool may_use_reserve = false;  ///< small, and not doing it would be worse than a full disk
   StoreStats counted;            ///< added to the store's figures when it is on disk
 };
@@ -81,6 +82,7 @@ class Writer {
   Group refuse_while_full(Group group);
   void resume(Group group);
   void checkpoint_if_due();
+  void empty_log(Write& asked_by);
   bool disk_full() const;
   void disk_ran_full();
   void look_for_space();
