@@ -33,6 +33,9 @@ void configure(Connection& connection) {
   connection.execute("PRAGMA cache_size = -16384");  // KiB
 }
 
+/// SQLite's unix files write at most 128 KiB at a time.
+constexpr std::size_t kLogPiece = 64 << 10;
+
 /// Writes the log over itself and flushes it, before anybody reads it. What a process before us
 /// wrote may be seen and yet not be on the disk: after a flush that failed the operating system
 /// forgets what it was to write, and says "done" to the next one. A log that goes on behind such
@@ -50,7 +53,7 @@ void write_log_again(const std::string& database, const std::string& vfs_name) {
     return;  // there is none
   const sqlite3_io_methods& methods = *file->pMethods;
   sqlite3_int64 size = 0;
-  std::string piece(1 << 20, '\0');
+  std::string piece(kLogPiece, '\0');
   int code = methods.xFileSize(file, &size);
   for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size;) {
     const int length =
