@@ -12,6 +12,8 @@ using journal::Committed;
 namespace {
 
 constexpr int kTries = 400;
+/// A look that may fail: while a session goes from one node to another nobody answers for it.
+constexpr int kTriesInPassing = 20;
 const ProjectId kProject{"project"};
 
 engine::Input message(const std::string& text) {
@@ -75,7 +77,7 @@ async::Task<> Client::live() {
     else if (what <= 82)
       co_await cancel(index);
     else
-      co_await follow(index, static_cast<int>(random_.between(1, 6)));
+      co_await follow(index, static_cast<int>(random_.between(1, 6)), kTriesInPassing);
   }
   finished_ = true;
 }
@@ -149,7 +151,7 @@ async::Task<bool> Client::look(std::size_t index) {
   const SessionKey key = sessions_[index].key;
   const std::uint64_t acknowledged = sessions_[index].acknowledged_head;
   const Work<Result<View>> work = [key](Engine& engine) { return engine.session(key); };
-  auto view = co_await ask(work, 20);
+  auto view = co_await ask(work, kTriesInPassing);
   if (!view) co_return true;
   if (!view->has_value()) {
     trace_.wrong("an acknowledged session is not there: {}", view->error().message);
@@ -176,7 +178,7 @@ async::Task<> Client::cancel(std::size_t index) {
 }
 
 /// Takes some batches of the session's events, behind the last that it has seen.
-async::Task<> Client::follow(std::size_t index, int batches) {
+async::Task<> Client::follow(std::size_t index, int batches, int tries) {
   using Names = std::vector<std::string>;
   const SessionKey key = sessions_[index].key;
   engine::StreamFrom from{engine::StreamFrom{.after = Place{0, 0}, .until_settled = false}};
@@ -208,7 +210,7 @@ async::Task<> Client::follow(std::size_t index, int batches) {
       co_return names;
     }(&engine, key, from, batches);
   };
-  auto names = co_await ask(work, 20);
+  auto names = co_await ask(work, tries);
   if (!names) co_return;
   if (!names->has_value()) {
     trace_.wrong("a stream was refused: {}", names->error().message);
@@ -258,7 +260,7 @@ async::Task<> Client::check(bool may_be_aside) {
     sessions_[index].seen.clear();
     for (std::size_t before = ~std::size_t{0}; sessions_[index].seen.size() != before;) {
       before = sessions_[index].seen.size();
-      co_await follow(index, 1'000);
+      co_await follow(index, 1'000, kTries);
     }
     const std::vector<std::string>& all = sessions_[index].seen;
     if (seen.size() > all.size() || !std::equal(seen.begin(), seen.end(), all.begin())) {

@@ -49,7 +49,7 @@ class Client {
   async::Task<> send(std::size_t index);
   async::Task<bool> look(std::size_t index);
   async::Task<> cancel(std::size_t index);
-  async::Task<> follow(std::size_t index, int batches);
+  async::Task<> follow(std::size_t index, int batches, int tries);
   /// Sends the inputs until they are taken or refused for good; true: taken.
   async::Task<bool> submit(std::size_t index, std::vector<engine::Input> inputs, std::string key);
   /// Asks nodes until one answers for the session.
