@@ -12,7 +12,6 @@ namespace {
 
 using async::Task;
 using memory::FoundRecord;
-using memory::Kind;
 using memory::Record;
 using memory::Trust;
 using tools::ToolCall;

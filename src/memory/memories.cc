@@ -331,6 +331,7 @@ Task<Result<std::vector<FoundRecord>>> Memories::search(ProjectId project, std::
     CO_TRY(current, co_await caught_up(project, name));
     hits = current->index->search(question, env_.now());
   }
+  ids.reserve(hits.size());
   for (const Hit& hit : hits) ids.push_back(hit.id);
   CO_TRY(records, co_await read_records(std::move(project), std::move(ids)));
   std::vector<FoundRecord> found;
